@@ -1,0 +1,61 @@
+# Everything runs in .venv. Two stamps remember what is installed there:
+# `demo` needs the package and its shell, `test` the extras and the tools as well.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint check format bench docs clean
+
+help:
+	@echo "make demo    create .venv, install sqlml, and run the main job on real data"
+	@echo "make test    install the extras and the tools, and run the tests"
+	@echo "make check   formatting, linters, types, import contracts, tests"
+	@echo "make format  write the formatting"
+	@echo "make bench   run every benchmark at a small size"
+	@echo "make docs    write docs/ and the tables of the README again"
+	@echo "make clean   remove caches and .venv"
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-demo: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing sqlml into .venv (a few minutes the first time)"
+	@$(PIP) -e ".[shell]"
+	@touch $@
+
+# torch goes first and alone, so that the constrained version is the one that everything else finds.
+.venv/installed-test: .venv/installed-demo pyproject.toml constraints.txt
+	@echo "installing the extras and the tools into .venv"
+	@$(PIP) torch
+	@$(PIP) -e ".[all,dev]"
+	@touch $@
+
+demo: .venv/installed-demo
+	@$(BIN)/python -m sqlml.demo
+
+test: .venv/installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+lint: .venv/installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test
+
+format: .venv/installed-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/installed-test
+	$(BIN)/python -m benchmarks.run all --rows 200000 --repeat 1
+
+docs: .venv/installed-test
+	$(BIN)/python -m sqlml.docs
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
