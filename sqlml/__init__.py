@@ -1,0 +1,1 @@
+"""sqlml: BigQuery ML on your own machine, over DuckDB tables."""
