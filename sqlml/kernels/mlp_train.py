@@ -1,0 +1,363 @@
+"""Training of the networks of `mlp` with torch: one loop, made for tables.
+
+Rows are packed once into a matrix of 4-byte words [numbers | codes | target | weight] which stays
+on the device, so a batch is one gather of a slice of a permuted index. The gradient is written out
+by hand instead of taped: about 25 kernels per step into buffers that are made once, which on small
+batches is several times cheaper than autograd, and can be captured in a CUDA graph as it stands.
+
+Data that does not fit comes as a re-iterable of `Rows`; a thread packs the next piece meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlml.errors import DataError, InternalError, NotSupportedError, OptionError, TrainingError
+from sqlml.kernels.mlp import Frozen, Network, Rows, Weights, initial_weights
+from sqlml.kernels.mlp_step import Stepper
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Device = Literal["auto", "cpu", "cuda"]
+_CHECK = 256  # steps between two looks at the loss and the listener
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How to train; the names are those of the SQL options.
+
+    Args:
+        linear_optimizer, linear_learn_rate: of the linear half of a wide & deep network.
+        l1_activation: weight of the sum of absolute latent activations per row.
+        min_rel_progress: an epoch that lowers the loss by less than this share is the last one
+            (when `early_stop`).
+        device: 'auto' takes CUDA when torch sees it.
+    """
+
+    batch_size: int = 32
+    max_iterations: int = 20
+    optimizer: str = "ADAM"
+    learn_rate: float = 0.001
+    linear_optimizer: str = "FTRL"
+    linear_learn_rate: float = 0.001
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    l1_activation: float = 0.0
+    early_stop: bool = True
+    min_rel_progress: float = 0.01
+    seed: int = 0
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"DROPOUT must be at least 0 and below 1. Got {self.dropout}.")
+        if self.batch_size < 1:
+            raise OptionError(f"BATCH_SIZE must be at least 1. Got {self.batch_size}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A trained network.
+
+    Args:
+        weights: see `mlp`.
+        losses: mean training loss of every epoch, taken while its batches ran.
+        eval_losses: loss over the evaluation rows after every epoch, or None.
+        converged: whether early stopping ended the training.
+        device: where it ran.
+        profile: seconds by stage: "pack", "train".
+    """
+
+    weights: dict[str, NDArray[np.float32]]
+    losses: list[float]
+    eval_losses: list[float | None]
+    converged: bool
+    device: str
+    profile: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    network: Network,
+    rows: Rows | Iterable[Rows],
+    training: Training,
+    *,
+    evaluation: Rows | None = None,
+    start: Weights | None = None,
+    target: tuple[float, float] | None = None,
+    report: Callable[..., None] | None = None,
+    poll: Callable[[], None] | None = None,
+) -> Fit:
+    """Fit a network by mini-batch descent.
+
+    Args:
+        rows: all rows at once, or a re-iterable of pieces when they do not fit into memory.
+            Row weights are divided by their mean.
+        evaluation: rows for the evaluation loss.
+        start: weights to go on from (of the same shape); else random ones.
+        target: mean and standard deviation of a regression target, when known. The network
+            learns the standardised target; losses are in the target's own units.
+        report: called as report(iteration, loss, eval_loss=..., learning_rate=...) per epoch.
+        poll: called about every second; may raise to cancel.
+
+    Raises:
+        NotSupportedError: torch is missing, or device is 'cuda' without a GPU.
+        TrainingError: the loss grew without bound.
+        DataError: there are no rows.
+    """
+    torch = import_torch()
+    device = resolve_device(training.device)
+    weights = _start(network, training, start)
+    scale = _target(network, rows, target, weights, fresh=start is None)
+    source = _Source(network, rows, scale, device)
+    stepper = Stepper(network, weights, training, device)
+    losses: list[float] = []
+    evals: list[float | None] = []
+    converged = False
+    with _threads(_thread_count(network, training.batch_size)), _precision(device):
+        generator = torch.Generator().manual_seed(training.seed)
+        torch.manual_seed(training.seed)  # dropout on a CUDA device draws from the global generator
+        for epoch in range(training.max_iterations):
+            loss = _epoch(source, stepper, training, generator, epoch, poll) * scale[1] ** 2
+            _check(loss, losses, training, epoch)
+            losses.append(loss)
+            evals.append(None if evaluation is None else Frozen(network, stepper.weights()).loss(evaluation))
+            if report is not None:
+                report(epoch, loss, eval_loss=evals[-1], learning_rate=training.learn_rate)
+            if training.early_stop and epoch and _stalled(losses, training.min_rel_progress):
+                converged = True
+                break
+    final = {name: value.copy() for name, value in stepper.weights().items()}
+    return Fit(final, losses, evals, converged, device)
+
+
+def import_torch() -> Any:
+    """The torch module, or one sentence on how to get it."""
+    try:
+        import torch
+    except ImportError:
+        raise NotSupportedError(
+            "neural networks need the package torch, which is not installed.",
+            hint='pip install "sqlml[torch]"',
+        ) from None
+    return torch
+
+
+def resolve_device(device: str) -> str:
+    """'cuda' or 'cpu' for a device setting."""
+    torch = import_torch()
+    if device == "cpu":
+        return "cpu"
+    found = bool(torch.cuda.is_available())
+    if device == "cuda" and not found:
+        raise NotSupportedError(
+            "DEVICE must be 'auto' or 'cpu' where torch sees no CUDA GPU. Got 'cuda'.",
+            hint="SET sqlml.device = 'auto'",
+        )
+    return "cuda" if found else "cpu"
+
+
+def _start(network: Network, training: Training, start: Weights | None) -> dict[str, NDArray[np.float32]]:
+    fresh = initial_weights(network, np.random.default_rng([training.seed, 1]))
+    if start is None:
+        return fresh
+    if {k: v.shape for k, v in fresh.items()} != {k: v.shape for k, v in start.items()}:
+        raise InternalError("the weights to start from have another shape than the network")
+    return {k: np.array(v, np.float32) for k, v in start.items()}
+
+
+def _target(
+    network: Network,
+    rows: Rows | Iterable[Rows],
+    known: tuple[float, float] | None,
+    weights: dict[str, NDArray[np.float32]],
+    *,
+    fresh: bool,
+) -> tuple[float, float]:
+    """Mean and standard deviation of a regression target; those of the start weights stay."""
+    if network.task == "regression" and fresh:
+        mean, sd = known if known is not None else _moments(rows)
+        weights["target"] = np.array([mean, sd if sd > 0 and math.isfinite(sd) else 1.0], np.float32)
+    return float(weights["target"][0]), float(weights["target"][1])
+
+
+def _moments(rows: Rows | Iterable[Rows]) -> tuple[float, float]:
+    n, mean, square = 0, 0.0, 0.0  # Chan, Golub & LeVeque's update over the pieces
+    for piece in [rows] if isinstance(rows, Rows) else rows:
+        if piece.y is None or not len(piece):
+            continue
+        y = piece.y.astype(np.float64)
+        delta, total = y.mean() - mean, n + len(y)
+        square += float(((y - y.mean()) ** 2).sum()) + delta**2 * n * len(y) / total
+        mean += float(delta) * len(y) / total
+        n = total
+    return mean, math.sqrt(square / n) if n else 1.0
+
+
+def _epoch(
+    source: _Source,
+    stepper: Stepper,
+    training: Training,
+    generator: Any,
+    epoch: int,
+    poll: Callable[[], None] | None,
+) -> float:
+    """One pass over all rows in a new order; returns the weighted mean loss."""
+    torch = import_torch()
+    total, weight, steps = 0.0, 0.0, 0
+    for packed, sum_of_weights in source:
+        stepper.load(packed)
+        order = torch.randperm(len(packed), generator=generator).to(packed.device)
+        for i in range(0, len(packed), training.batch_size):
+            stepper.step(order[i : i + training.batch_size])
+            steps += 1
+            if steps % _CHECK == 0:
+                if not math.isfinite(stepper.total()):
+                    raise _diverged(training, epoch)
+                if poll is not None:
+                    poll()
+        weight += sum_of_weights
+    total = stepper.take_total()
+    if not weight:
+        raise DataError("the training query must return at least one row with a positive weight. Got none.")
+    return total / weight
+
+
+def _check(loss: float, before: list[float], training: Training, epoch: int) -> None:
+    if not math.isfinite(loss) or (before and loss > 1e3 * before[0] and loss > 1e3 * min(before)):
+        raise _diverged(training, epoch)
+
+
+def _diverged(training: Training, epoch: int) -> TrainingError:
+    return TrainingError(
+        f"LEARN_RATE must be smaller for these data: the loss grew without bound in iteration {epoch + 1}."
+        f" Got {training.learn_rate}.",
+        hint=f"learn_rate={training.learn_rate / 10:g}",
+    )
+
+
+def _stalled(losses: list[float], min_rel_progress: float) -> bool:
+    before, now = losses[-2], losses[-1]
+    return before - now < min_rel_progress * abs(before)
+
+
+class _Source:
+    """Packed pieces of the training rows, again in every epoch."""
+
+    def __init__(
+        self, network: Network, rows: Rows | Iterable[Rows], target: tuple[float, float], device: str
+    ):
+        self._network, self._rows, self._target, self._device = network, rows, target, device
+        self._mean_weight: float | None = None
+        self._packed: tuple[Tensor, float] | None = None
+        if isinstance(rows, Rows):
+            if not len(rows):
+                raise DataError("the training query must return at least one row. Got none.")
+            self._packed = self._pack(rows)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, float]]:
+        if self._packed is not None:
+            yield self._packed
+            return
+        assert not isinstance(self._rows, Rows)
+        yield from _prefetch(self._pack(r) for r in self._rows if len(r))
+
+    def _pack(self, rows: Rows) -> tuple[Tensor, float]:
+        """[numbers | codes | target | weight] as int32 words (n, p + C + 2), and the sum of weights."""
+        torch = import_torch()
+        n, p, C = len(rows), rows.X.shape[1], rows.codes.shape[1]
+        words = np.empty((n, p + C + 2), np.int32)
+        floats = words.view(np.float32)
+        floats[:, :p] = rows.X
+        words[:, p : p + C] = rows.codes
+        w = np.ones(n, np.float32) if rows.w is None else rows.w
+        if self._mean_weight is None:
+            self._mean_weight = float(w.mean(dtype=np.float64)) or 1.0
+        floats[:, p + C + 1] = w / self._mean_weight
+        if rows.y is None:
+            words[:, p + C] = 0
+        elif self._network.task == "multiclass":
+            words[:, p + C] = rows.y
+        else:
+            mean, scale = self._target
+            floats[:, p + C] = (rows.y.astype(np.float64) - mean) / scale
+        total = float(w.sum(dtype=np.float64)) / self._mean_weight
+        return torch.from_numpy(words).to(self._device), total
+
+
+def _prefetch(items: Iterable[Any]) -> Iterator[Any]:
+    """The items, with the next one made in a thread."""
+    box: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=1)
+    stop = threading.Event()
+
+    def put(kind: str, value: Any) -> bool:
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                box.put((kind, value), timeout=0.1)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            put("error", error)
+
+    thread = threading.Thread(target=work, name="sqlml-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = box.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _thread_count(network: Network, batch_size: int) -> int:
+    """One thread for small steps, where waking another costs more than it computes."""
+    work = batch_size * sum(a * b for a, b in network.layers)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if work < 2**24 else max(1, min(cores, work // 2**23))
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    torch = import_torch()
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _precision(device: str) -> Iterator[None]:
+    """TF32 products on a GPU: 10 bits of mantissa in the factors, float32 sums."""
+    torch = import_torch()
+    before = torch.get_float32_matmul_precision()
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
