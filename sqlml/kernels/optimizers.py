@@ -180,7 +180,7 @@ class Adam(Rule):
 
         -lr m / sqrt(v) r^j c(a+j), with r = b1 / sqrt(b2) and c(s) = sqrt(1 - b2^s) / (1 - b1^s).
         The sum over j <= k is T(a) - r^k T(a + k) with the tail sums T(a) = sum_j>0 r^j c(a+j).
-        (eps is applied once to sqrt(v), not inside the sum.)
+        (eps is that of the first idle step for all of them.)
         """
         m, v = state
         if self._tail is None or self._tail.device != w.device:
@@ -189,7 +189,8 @@ class Adam(Rule):
         steps = k.to(w.dtype)
         before = self._tail[(t - k).clamp_(max=last)]
         total = before - (self.b1 * self.b2**-0.5) ** steps * self._tail[min(t, last)]
-        w.addcdiv_(m * total, v.sqrt().add_(self.eps), value=-self.learn_rate)
+        eps = (1 - self.b2 ** (t + 1 - steps)).sqrt_().mul_(self.eps)
+        w.addcdiv_(m * total, v.sqrt().add_(eps), value=-self.learn_rate)
         m.mul_(self.b1**steps)
         v.mul_(self.b2**steps)
 
@@ -290,11 +291,11 @@ class Sparse:
     def step(self, codes: Tensor, g: Tensor, t: int) -> None:
         """Step `t` for the rows gathered last; `g` (len(codes), width) is summed over equal codes."""
         self._grad.index_add_(0, codes, g)
+        self._grad[-1].zero_()  # so the last row has neither momentum nor weight, ever
         # Equal codes carry equal sums, so writing them twice writes the same numbers.
         w, *state = self._block.unbind(1)
         self.rule.step(w, self._grad.index_select(0, codes), state, t)
         self.packed.index_copy_(0, codes, self._block)
-        self.packed[-1, 0].zero_()
         self._last.index_fill_(0, codes, t)
         self._grad.index_fill_(0, codes, 0.0)
 
@@ -304,5 +305,4 @@ class Sparse:
         if self._idle and t:
             self.rule.idle(w, state, t, t - self._last)
             self._last.fill_(t)
-        self.packed[-1, 0].zero_()
         return w
