@@ -1,0 +1,7 @@
+"""`python -m sqlml.shell` is the command `sqlml`."""
+
+import sys
+
+from sqlml.shell.main import main
+
+sys.exit(main())

@@ -1,0 +1,36 @@
+"""Run a statement so that Ctrl-C stops the statement and nothing else.
+
+Python delivers signals to the main thread, and a main thread inside the engine would hear them too
+late. So the work runs in a second thread while the main thread listens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
+    """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(work())
+        except BaseException as error:  # noqa: BLE001 - carried over to the main thread, raised below
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="sqlml-statement", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        try:
+            thread.join(0.2)
+        except KeyboardInterrupt:
+            stop()
+    if failure:
+        raise failure[0]
+    return result[0]
