@@ -5,7 +5,19 @@ A picture is data first (`Lines`, `Bars`, `Grid`); the two ways of drawing share
 
 from sqlml.plot.figure import to_png, to_svg
 from sqlml.plot.picture import Bars, Grid, Lines, Panel, Picture, Series
-from sqlml.plot.recognise import picture_of
+from sqlml.plot.recognise import known_picture, picture_of
 from sqlml.plot.terminal import draw
 
-__all__ = ["Bars", "Grid", "Lines", "Panel", "Picture", "Series", "draw", "picture_of", "to_png", "to_svg"]
+__all__ = [
+    "Bars",
+    "Grid",
+    "Lines",
+    "Panel",
+    "Picture",
+    "Series",
+    "draw",
+    "known_picture",
+    "picture_of",
+    "to_png",
+    "to_svg",
+]

@@ -21,14 +21,19 @@ Row = dict[str, Any]
 
 def picture_of(table: pa.Table) -> Picture | None:
     """The picture of a result, or None when no rule fits."""
+    return known_picture(table) or _plain(_rows(table), table)
+
+
+def known_picture(table: pa.Table) -> Picture | None:
+    """The picture of an ML function's result, or None for any other result."""
     names = {name.lower() for name in table.column_names}
-    rows: list[Row] = [{key.lower(): value for key, value in row.items()} for row in table.to_pylist()]
-    if not rows:
-        return None
-    for needed, rule in RULES:
-        if needed <= names and (picture := rule(rows, table)) is not None:
-            return picture
-    return _plain(rows, table)
+    fitting = [rule for needed, rule in RULES if needed <= names] if table.num_rows else []
+    rows = _rows(table) if fitting else []
+    return next((picture for rule in fitting if (picture := rule(rows, table)) is not None), None)
+
+
+def _rows(table: pa.Table) -> list[Row]:
+    return [{key.lower(): value for key, value in row.items()} for row in table.to_pylist()]
 
 
 def seconds(value: object) -> float:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from sqlml.console.script import Token, tokens
 from sqlml.shell.names import KEYWORDS, Names, Vocabulary
-from sqlml.shell.script import Token, tokens
 
 LIMIT = 300
 _PREFIX = re.compile(r"((?:(?:[\w$-]+|`[^`]*`)\s*\.\s*)*)(`?[\w$]*)$")

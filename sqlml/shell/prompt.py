@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from sqlml.console.script import Token, is_complete, tokens
 from sqlml.shell.names import KEYWORDS, Names, read_names, vocabulary
-from sqlml.shell.script import Token, is_complete, split, tokens
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession

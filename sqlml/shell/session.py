@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlml import errors
-from sqlml.shell.live import LiveLine
+from sqlml.console.live import LiveLine
+from sqlml.console.script import Piece, line_of, split
+from sqlml.console.supervise import supervise
 from sqlml.shell.output import Output, ReaderGone, UsageError
-from sqlml.shell.script import Piece, line_of, split
-from sqlml.shell.supervise import supervise
 
 if TYPE_CHECKING:
     import pyarrow as pa

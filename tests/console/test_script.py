@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlml.shell.script import is_complete, line_of, split, tokens
+from sqlml.console.script import is_complete, line_of, split, tokens
 
 SCRIPT = """\
 -- first; not a statement

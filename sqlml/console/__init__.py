@@ -1,0 +1,1 @@
+"""What the front ends share: where statements end, how Ctrl-C stops one, how progress is told."""
