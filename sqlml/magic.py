@@ -143,7 +143,7 @@ def _sqlml_arguments() -> _Arguments:
 
 
 def _bigquery_arguments() -> _Arguments:
-    """BigQuery's options; those about the service (project, location, cache ...) mean nothing on one machine."""
+    """BigQuery's options; those about the service (project, location, cache ...) mean nothing here."""
     parser = _common("%%bigquery", "Run a BigQuery cell here.")
     parser.add_argument("--max_results", type=int)
     parser.add_argument("--destination_table", help="dataset.table that gets the rows")
