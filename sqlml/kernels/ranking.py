@@ -1,0 +1,111 @@
+"""How well scores of user-item pairs rank the items: the metrics of implicit feedback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sqlml.kernels.als import Factors
+
+_BLOCK = 2**22  # scores held at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Metrics of a ranking; NaN when there is nothing to rank.
+
+    Args:
+        mean_average_precision: mean over users of the mean over their relevant items (rating > 0) of
+            (relevant items ranked up to it) / (its rank among all items).
+        mean_squared_error: over all items of the users seen: (preference - score)^2 with preference
+            1 where a rating > 0 is given and 0 elsewhere.
+        normalized_discounted_cumulative_gain: mean over users of DCG / best DCG of the items they
+            rated, with gain = rating and discount 1 / log2(1 + position).
+        average_rank: sum of rating * percentile rank among all items / sum of ratings; 0 is the top,
+            1 the bottom, 0.5 what chance gives (Hu, Koren & Volinsky 2008).
+    """
+
+    mean_average_precision: float
+    mean_squared_error: float
+    normalized_discounted_cumulative_gain: float
+    average_rank: float
+
+
+def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings: NDArray[Any]) -> Ranking:
+    """Metrics of the rated pairs (codes (n,), (n,) and ratings (n,)).
+
+    Pairs with an unknown user or item (code -1) cannot be ranked and are left out. Ratings below 0
+    count as 0. Equal scores are ranked as if the pair came last among them half of the time.
+    """
+    known = (users >= 0) & (items >= 0)
+    order = np.lexsort((items[known], users[known]))
+    u, i = users[known][order], items[known][order]
+    r = np.maximum(np.asarray(ratings, np.float64)[known][order], 0.0)
+    if not len(u):
+        return Ranking(*[float("nan")] * 4)
+    rank = _ranks(factors, u, i)
+    starts = np.flatnonzero(np.append(True, u[1:] != u[:-1]))
+    s = factors.scores(u, i)
+    percentile = (rank - 1) / max(1, len(factors.items) - 1)
+    total = r.sum()
+    return Ranking(
+        _average_precision(u, rank, r > 0),
+        _squared_error(factors, u[starts], s, r > 0),
+        _gain(u, starts, s, r),
+        float((r * percentile).sum() / total) if total > 0 else float("nan"),
+    )
+
+
+def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.float64]:
+    """Rank, from 1, of each pair's item among all items of its user (u sorted)."""
+    rank = np.empty(len(u))
+    names, first = np.unique(u, return_index=True)
+    ends = np.append(first[1:], len(u))
+    step = max(1, _BLOCK // max(1, len(factors.items)))
+    for a in range(0, len(names), step):
+        b = min(a + step, len(names))
+        scores = factors.users[names[a:b]] @ factors.items.T + factors.item_bias
+        scores_sorted = np.sort(scores, axis=1)
+        for j in range(a, b):
+            s = slice(first[j], ends[j])
+            value = scores[j - a, i[s]]
+            below = np.searchsorted(scores_sorted[j - a], value, side="left")
+            above = scores.shape[1] - np.searchsorted(scores_sorted[j - a], value, side="right")
+            ties = scores.shape[1] - below - above - 1
+            rank[s] = 1 + above + ties / 2
+    return rank
+
+
+def _average_precision(u: NDArray[Any], rank: NDArray[np.float64], relevant: NDArray[np.bool_]) -> float:
+    u, rank = u[relevant], rank[relevant]
+    if not len(u):
+        return float("nan")
+    order = np.lexsort((rank, u))
+    u, rank = u[order], rank[order]
+    starts = np.flatnonzero(np.append(True, u[1:] != u[:-1]))
+    counts = np.diff(np.append(starts, len(u)))
+    hits = np.arange(1, len(u) + 1) - np.repeat(starts, counts)
+    precision = np.minimum(hits / rank, 1.0)
+    return float((np.add.reduceat(precision, starts) / counts).mean())
+
+
+def _squared_error(
+    factors: Factors, names: NDArray[Any], s: NDArray[np.float64], preferred: NDArray[np.bool_]
+) -> float:
+    X, Y = factors.users[names].astype(np.float64), factors.items.astype(np.float64)
+    everywhere = float(((X.T @ X) * (Y.T @ Y)).sum())
+    rated = float(((preferred - s) ** 2 - s**2).sum())
+    return max(0.0, everywhere + rated) / (len(X) * len(Y))
+
+
+def _gain(u: NDArray[Any], starts: NDArray[Any], s: NDArray[np.float64], r: NDArray[np.float64]) -> float:
+    counts = np.diff(np.append(starts, len(u)))
+    position = np.arange(1, len(u) + 1) - np.repeat(starts, counts)
+    discount = 1.0 / np.log2(1.0 + position)
+    made = np.add.reduceat(r[np.lexsort((-s, u))] * discount, starts)
+    best = np.add.reduceat(r[np.lexsort((-r, u))] * discount, starts)
+    some = best > 0
+    return float((made[some] / best[some]).mean()) if some.any() else float("nan")
