@@ -1,0 +1,256 @@
+"""The whole pipeline for one series: clean, holidays, spikes, seasons, steps, ARIMA, and back together.
+
+data = trend + seasons + holiday effect + spikes and dips + step changes + residual in the history, and
+forecast = trend + seasons + holiday effect afterwards; both add up exactly because the residual of the
+history and the
+trend of the forecast are what the other parts leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from sqlml.kernels import arima, changes, holidays, seasons
+from sqlml.kernels.series_clean import DAY, WEEK, Regular, regular
+from sqlml.kernels.types import F64, I64
+
+Fidelity = Literal["best", "bigquery"]
+# Robust standard deviations from the running median at which a point is a spike. The service does not flag a
+# day of 10.5
+# in the daily visits of the Google Analytics sample.
+SPIKE_THRESHOLD = {"best": 8.0, "bigquery": 11.0}
+SHORTEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How series are modelled; the fields are the options of ARIMA_PLUS.
+
+    Attributes:
+        order: a fixed (p, d, q) instead of the search.
+        drift: with a fixed order and d = 1, add a drift.
+        length_fraction, min_length, max_length: which end of the series the trend is fitted to.
+        smoothing_window: moving average over the reported trend of the history; 0 for none.
+        lower, upper: open bounds of data and forecasts.
+        calendar: holidays, already windowed; empty for none.
+        everything: take all candidate orders to their exact maximum.
+    """
+
+    horizon: int = 1000
+    frequency: str = "AUTO_FREQUENCY"
+    max_order: int = 5
+    min_order: int = 0
+    order: tuple[int, int, int] | None = None
+    drift: bool = False
+    seasonalities: tuple[str, ...] = ("AUTO",)
+    clean_spikes: bool = True
+    adjust_steps: bool = True
+    length_fraction: float | None = None
+    min_length: int = 20
+    max_length: int | None = None
+    smoothing_window: int = 0
+    lower: float | None = None
+    upper: float | None = None
+    longest: int = 500_000
+    calendar: holidays.Calendar = field(default=holidays.EMPTY)
+    everything: bool = False
+    fidelity: Fidelity = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """One modelled series of n points and its forecast of h steps.
+
+    Attributes:
+        trend: one-step predictions of the adjusted series (smoothed where asked), shape (n,).
+        holiday, spikes, steps: parts of the history, shape (n,), zero where there is none.
+        effects: the holidays' effects.
+        forecast, standard_error: shape (h,).
+    """
+
+    regular: Regular
+    seasons: tuple[seasons.Season, ...]
+    trend: F64
+    holiday: F64
+    spikes: F64
+    steps: F64
+    step_windows: tuple[tuple[int, int], ...]
+    effects: holidays.Effects
+    model: arima.Arima
+    forecast: F64
+    standard_error: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A series taken apart, before its trend is modelled. `rest` is left to the trend, shape (n,)."""
+
+    seasons: tuple[seasons.Season, ...]
+    holiday: F64
+    spikes: F64
+    steps: changes.Steps
+    effects: holidays.Effects
+    rest: F64
+
+
+def fit(times: I64, values: F64, settings: Settings) -> Fitted:
+    """Model and forecast one series.
+
+    Args:
+        times: ascending, microseconds since 1970-01-01 UTC, shape (n,).
+        values: nan where missing, shape (n,).
+
+    Raises:
+        ValueError: the series cannot be modelled; the message is for the user.
+    """
+    whole = clean(times, values, settings)
+    parts = take_apart(whole, settings)
+    model = model_trend(parts, settings)
+    trend = model.fitted
+    if settings.smoothing_window > 1:
+        trend = smooth(trend, settings.smoothing_window)
+    n, h = len(whole.values), settings.horizon
+    values_ahead, error = arima.forecast(model, h)
+    ahead = values_ahead + future_parts(whole, parts.seasons, parts.effects, settings.calendar, n, h)
+    return Fitted(
+        whole,
+        parts.seasons,
+        trend,
+        parts.holiday,
+        parts.spikes,
+        parts.steps.effect,
+        tuple(parts.steps.windows()),
+        parts.effects,
+        model,
+        bounded(ahead, settings.lower, settings.upper),
+        error,
+    )
+
+
+def clean(times: I64, values: F64, settings: Settings) -> Regular:
+    """The evenly spaced series inside its bounds."""
+    if settings.lower is not None or settings.upper is not None:
+        low = -np.inf if settings.lower is None else settings.lower
+        high = np.inf if settings.upper is None else settings.upper
+        with np.errstate(invalid="ignore"):
+            inside = (values > low) & (values < high)
+        times, values = times[inside], values[inside]
+        if not len(values):
+            raise ValueError("No value of the time series lies between the forecast limits.")
+    present = int((~np.isnan(values)).sum())
+    if present < SHORTEST:
+        raise ValueError(
+            f"The time series data is too short: {present} points, at least {SHORTEST} are needed."
+        )
+    return regular(times, values, settings.frequency, longest=settings.longest)
+
+
+def take_apart(whole: Regular, settings: Settings) -> Adjusted:
+    """Holidays, spikes, seasons and steps of a series, in this order."""
+    y = whole.values
+    n = len(y)
+    sloped = settings.fidelity == "bigquery"
+    periods = seasons.find(y, whole.frequency, settings.seasonalities)
+    parts = seasons.separate(y, periods, sloped=sloped)
+    seasonal = _total(parts, n)
+    holiday, effects = _holidays(whole, y - seasonal, settings)
+    spiked = np.zeros(n)
+    if settings.clean_spikes:
+        z = y - holiday - seasonal
+        marked = changes.spikes(z, SPIKE_THRESHOLD[settings.fidelity])
+        spiked = z - changes.bridge(z, marked)
+    if holiday.any() or spiked.any():
+        cleaned = y - holiday - spiked
+        periods = seasons.find(cleaned, whole.frequency, settings.seasonalities)
+        parts = seasons.separate(cleaned, periods, sloped=sloped)
+        seasonal = _total(parts, n)
+    z = y - holiday - spiked - seasonal
+    steps = changes.steps(z) if settings.adjust_steps else changes.no_steps(n)
+    return Adjusted(parts, holiday, spiked, steps, effects, z - steps.effect)
+
+
+def model_trend(parts: Adjusted, settings: Settings) -> arima.Arima:
+    """ARIMA of what the other parts leave, fitted to the end that the length options choose."""
+    y = parts.rest
+    tail = y[len(y) - trend_length(len(y), settings) :]
+    if settings.order is not None:
+        constant = settings.order[1] == 0 or (settings.order[1] == 1 and settings.drift)
+        model = arima.fixed(tail, settings.order, constant=constant)
+    else:
+        model = arima.search(
+            tail,
+            max_order=settings.max_order,
+            min_order=settings.min_order,
+            deseasoned=bool(parts.seasons),
+            everything=settings.everything,
+        )
+    return model if len(tail) == len(y) else replace(model, fitted=arima.predictions(model, y))
+
+
+def trend_length(n: int, settings: Settings) -> int:
+    """Number of points at the end of a series of n that the trend is fitted to."""
+    if settings.max_length is not None:
+        return min(n, settings.max_length)
+    if settings.length_fraction is not None:
+        return min(n, max(settings.min_length, round(n * settings.length_fraction)))
+    return n
+
+
+def smooth(x: F64, window: int) -> F64:
+    """Centred moving average; the ends are padded with the first and last value, shape (n,)."""
+    before = (window - 1) // 2
+    padded = np.concatenate([np.full(before, x[0]), x, np.full(window - 1 - before, x[-1])])
+    result: F64 = np.convolve(padded, np.full(window, 1.0 / window), "valid")
+    return result
+
+
+def future_parts(
+    whole: Regular,
+    parts: tuple[seasons.Season, ...],
+    effects: holidays.Effects,
+    calendar: holidays.Calendar,
+    n: int,
+    count: int,
+) -> F64:
+    """Seasons and holidays of the points n .. n + count - 1, shape (count,)."""
+    total = np.zeros(count)
+    for season in parts:
+        total = total + seasons.extend(season.period, season.level, season.slope, n, count)
+    if len(effects.value):
+        start, step = _days(whole)
+        total = total + holidays.apply(effects, calendar, start, step, n + count)[0][n:]
+    return total
+
+
+def bounded(x: F64, lower: float | None, upper: float | None) -> F64:
+    """x inside the open interval (lower, upper): values outside move to just inside the bound."""
+    if lower is not None:
+        x = np.maximum(x, np.nextafter(lower, np.inf))
+    if upper is not None:
+        x = np.minimum(x, np.nextafter(upper, -np.inf))
+    return x
+
+
+def _total(parts: tuple[seasons.Season, ...], n: int) -> F64:
+    total = np.zeros(n)
+    for season in parts:
+        total = total + season.part
+    return total
+
+
+def _days(whole: Regular) -> tuple[int, int]:
+    return whole.start // DAY, whole.frequency.step // DAY
+
+
+def _holidays(whole: Regular, z: F64, settings: Settings) -> tuple[F64, holidays.Effects]:
+    """Effects in a daily or weekly series of more than a year; nothing elsewhere."""
+    n = len(z)
+    step = whole.frequency.step
+    if not len(settings.calendar) or step not in (DAY, WEEK) or n * step <= 365 * DAY:
+        return np.zeros(n), holidays.NO_EFFECTS
+    start, days = _days(whole)
+    effects = holidays.estimate(z, settings.calendar, start, days)
+    return holidays.apply(effects, settings.calendar, start, days, n)[0], effects
