@@ -1,0 +1,203 @@
+"""The shell driven through a pseudo-terminal, as a person would."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import sys
+import time
+from collections.abc import Iterator
+
+import pexpect
+import pytest
+
+PROMPT = "sqlml>"
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
+
+
+class Terminal:
+    """A running shell in a window of a given size."""
+
+    def __init__(self, folder: pathlib.Path, *arguments: str, columns: int = 120, rows: int = 40, **env: str):
+        environment = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "SQLML_HISTORY": str(folder / "history"),
+            "SQLML_PAGER": "cat",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            **env,
+        }
+        environment.pop("NO_COLOR", None) if "NO_COLOR" not in env else None
+        self.started = time.perf_counter()
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-m", "sqlml.shell", *arguments],
+            env=environment,
+            dimensions=(rows, columns),
+            timeout=20,
+            encoding="utf-8",
+            cwd=str(pathlib.Path(__file__).parents[2]),
+        )
+        self.child.expect_exact(PROMPT)
+        self.seconds_to_prompt = time.perf_counter() - self.started
+
+    def run(self, text: str, until: str) -> str:
+        """Type a text and Enter; what was printed up to `until` (a pattern), without escapes."""
+        self.child.send(text + "\r")
+        self.child.expect(until)
+        seen = self.child.before + self.child.after
+        return _ESCAPE.sub("", seen)
+
+    def type(self, text: str) -> None:
+        self.child.send(text)
+
+    def wait(self, pattern: str) -> str:
+        self.child.expect(pattern)
+        return _ESCAPE.sub("", self.child.before + self.child.after)
+
+    def leave(self) -> int:
+        self.child.send("\x04")
+        self.child.expect(pexpect.EOF)
+        self.child.close()
+        return int(self.child.exitstatus)
+
+
+@pytest.fixture
+def terminal(tmp_path: pathlib.Path) -> Iterator[Terminal]:
+    it = Terminal(tmp_path)
+    yield it
+    it.child.close(force=True)
+
+
+def test_a_query_over_several_lines(terminal: Terminal) -> None:
+    terminal.type("SELECT 40 + 2 AS answer,\r")
+    terminal.type("  'two words' AS text\r")
+    seen = terminal.run(";", r"\(1 row, [\d.]+ s\)")
+    assert "42" in seen
+    assert "two words" in seen
+    assert terminal.leave() == 0
+
+
+def test_commands(terminal: Terminal) -> None:
+    terminal.run("CREATE TABLE birds (name STRING, weight FLOAT64);", r"\(done")
+    assert "birds" in terminal.run(".tables", "table")
+    seen = terminal.run(".schema birds", "DOUBLE")
+    assert "VARCHAR" in seen
+    assert ".describe" in terminal.run(".help", "Ctrl-D leaves")
+    terminal.run(".mode csv", PROMPT)
+    terminal.run("INSERT INTO birds VALUES ('auk', 0.5), (NULL, 2);", r"\(")
+    assert "auk,0.5" in terminal.run("SELECT * FROM birds ORDER BY weight;", r"\(2 rows")
+    assert "Did you mean .tables" in terminal.run(".table", r"\?")
+    assert terminal.run(".exit", "exit") is not None
+    terminal.child.expect(pexpect.EOF)
+
+
+def test_completion(terminal: Terminal) -> None:
+    terminal.run("CREATE TABLE penguin_weights (a_long_column INT64);", r"\(done")
+    terminal.type("SELECT COUNT(*) AS n FROM penguin_w\t")
+    terminal.wait("penguin_weights")
+    assert re.search(r"\b0\b", terminal.run(";", r"\(1 row"))
+    terminal.type("SELECT a_lo\t\x1b[D")
+    terminal.type("\x03")
+    terminal.wait(PROMPT)
+    terminal.type("CREATE MODEL m OPTIONS(model_type='kmeans', num_cl\t")
+    terminal.wait("num_clusters")
+
+
+def test_history_lives_on(tmp_path: pathlib.Path) -> None:
+    first = Terminal(tmp_path)
+    first.run("SELECT 'remember me' AS x;", r"\(1 row")
+    assert first.leave() == 0
+    second = Terminal(tmp_path)
+    second.type("\x1b[A")
+    second.wait("remember me")
+    assert "remember me" in second.run("", r"\(1 row")
+    assert second.leave() == 0
+    assert (tmp_path / "history").stat().st_mode & 0o077 == 0
+
+
+def test_errors_leave_the_shell_open(terminal: Terminal) -> None:
+    seen = terminal.run("SELECT * FROM no_such_table;", r"\^")
+    assert "no_such_table" in seen
+    assert "Traceback" not in seen
+    assert "7" in terminal.run("SELECT 3 + 4 AS x;", r"\(1 row")
+
+
+def test_ctrl_c_stops_a_query(terminal: Terminal) -> None:
+    terminal.type(
+        "SELECT SUM(a.x * b.x) AS s FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS a_x, "
+        "(SELECT x FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS x) AS a, "
+        "(SELECT x FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS x) AS b;\r"
+    )
+    time.sleep(1.0)
+    start = time.perf_counter()
+    terminal.type("\x03")
+    terminal.wait("cancelled")
+    assert time.perf_counter() - start < 5
+    assert "12" in terminal.run("SELECT 5 + 7 AS x;", r"\(1 row")
+
+
+def test_ctrl_c_stops_a_training(terminal: Terminal) -> None:
+    terminal.run(
+        "CREATE TABLE t AS SELECT RAND() AS a, RAND() AS b, IF(RAND() > 0.5, 'x', 'y') AS label "
+        "FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS i;",
+        r"\(",
+    )
+    terminal.type(
+        "CREATE MODEL m OPTIONS(model_type='logistic_reg', max_iterations=1000000, early_stop=FALSE, "
+        "learn_rate_strategy='CONSTANT', learn_rate=0.0001) AS SELECT * FROM t;\r"
+    )
+    terminal.wait(r"iteration \d")
+    terminal.type("\x03")
+    terminal.wait("cancelled")
+    terminal.wait(PROMPT)
+    assert "0 rows" in terminal.run("SHOW MODELS;", r"\(0 rows")
+
+
+def test_ctrl_c_at_the_prompt_drops_the_line(terminal: Terminal) -> None:
+    terminal.type("SELECT nonsense")
+    terminal.type("\x03")
+    terminal.wait(PROMPT)
+    assert "8" in terminal.run("SELECT 8 AS x;", r"\(1 row")
+
+
+@pytest.mark.parametrize("columns", [120, 60])
+def test_tables_fit_the_window(tmp_path: pathlib.Path, columns: int) -> None:
+    terminal = Terminal(tmp_path, columns=columns)
+    wide = ", ".join(f"{i} AS a_column_called_{i}" for i in range(12))
+    terminal.type(".timer off\r")
+    terminal.run(f"CREATE TABLE wide AS SELECT {wide}, x FROM UNNEST([1, 2]) AS x;", r"\(")
+    terminal.type("SELECT * FROM wide;\r")
+    seen = terminal.wait(r"\(2 rows")
+    table = seen[seen.index("a_column_called_0") :]
+    lines = [line for line in table.split("\n") if "│" in line or "─" in line]
+    assert lines
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    assert all(f"a_column_called_{i}" in table for i in range(12))
+    assert terminal.leave() == 0
+
+
+def test_plot(terminal: Terminal) -> None:
+    seen = terminal.run(".plot SELECT x, x * x AS y FROM UNNEST(GENERATE_ARRAY(1, 30)) AS x", "└")
+    assert any("\u2801" <= c <= "\u28ff" for c in seen)
+
+
+def test_no_color(tmp_path: pathlib.Path) -> None:
+    plain = Terminal(tmp_path, NO_COLOR="1")
+    plain.type("SELECT NULL AS nothing;\r")
+    plain.child.expect(r"\(1 row")
+    assert not re.search(r"\x1b\[(?:1|2|3[0-7])m", plain.child.before)
+    colored = Terminal(tmp_path)
+    colored.type("SELECT NULL AS nothing;\r")
+    colored.child.expect(r"\(1 row")
+    assert "\x1b[2mNULL" in colored.child.before
+
+
+def test_first_prompt_is_quick(tmp_path: pathlib.Path) -> None:
+    times = []
+    for _ in range(3):
+        terminal = Terminal(tmp_path)
+        times.append(terminal.seconds_to_prompt)
+        assert terminal.leave() == 0
+    assert min(times) < 0.7, times
