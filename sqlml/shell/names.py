@@ -98,4 +98,23 @@ class Vocabulary:
 @cache
 def vocabulary() -> Vocabulary:
     """What the declarations of the model types and functions say."""
-    return Vocabulary((), {}, (), {})
+    from sqlml.functions import FUNCTIONS
+    from sqlml.models import MODELS
+    from sqlml.options import Declaration, declarations
+
+    def words(option: Declaration) -> tuple[str, ...]:
+        return option.choices or (("TRUE", "FALSE") if option.sql_type == "BOOL" else ())
+
+    return Vocabulary(
+        model_types=tuple(MODELS),
+        options={
+            name: {d.name: words(d) for d in declarations(model.options).values() if not d.unsupported}
+            for name, model in MODELS.items()
+        },
+        functions=tuple(FUNCTIONS),
+        answers={
+            function.name: frozenset(name for name, model in MODELS.items() if function.works_on(model))
+            for function in FUNCTIONS.values()
+            if function.model
+        },
+    )
