@@ -122,21 +122,16 @@ def _quantiles(c: Call) -> exp.Expression:
     count = c.integer(1, "number of quantiles")
     if count < 1:
         raise ParseError(f"the number of quantiles must be positive. Got {count}.", span=c.span)
-    values = _assemble(c, "list", [c.args[0]])
     if c.ignore_nulls is not False:
-        values = exp.Filter(this=values, expression=exp.Where(this=template("NOT {0} IS NULL", c.args[0].copy())))
-    ordered = call("list_sort", values, "ASC", "NULLS FIRST")
-    result = template(
-        f"list_transform(range(0, {count + 1}), lambda q: list_extract({{0}},"
-        f" greatest((q * len({{0}}) + {count - 1}) // {count}, 1)))",
-        ordered,
+        # A rank that is a whole number must not be pushed up by the rounding of q * n.
+        points = template(f"list_transform(range(0, {count + 1}), lambda i: greatest(i / {count} - 1e-13, 0))")
+        return tag(at_least(_assemble(c, "quantile_disc", [c.args[0], points]), count + 1), "array")
+    ordered = call("list_sort", _assemble(c, "list", [c.args[0]]), "ASC", "NULLS FIRST")
+    ranks = (
+        f"list_extract(list_transform([{{0}}], lambda v: list_transform(range(0, {count + 1}),"
+        f" lambda i: list_extract(v, greatest((i * len(v) + {count - 1}) // {count}, 1)))), 1)"
     )
-    whole = template("CASE WHEN {1} > 0 THEN {0} END", result, _counted(c))
-    return tag(at_least(whole, count + 1), "array")
-
-
-def _counted(c: Call) -> exp.Expression:
-    return call("count", exp.Star()) if c.ignore_nulls is False else call("count", c.args[0].copy())
+    return tag(at_least(template(ranks, ordered), count + 1), "array")
 
 
 def _top_count(c: Call) -> exp.Expression:
@@ -155,6 +150,8 @@ def _top_count(c: Call) -> exp.Expression:
 def _percentile(name: str) -> Function:
     def rule(c: Call) -> exp.Expression:
         c.need(2)
+        if c.ignore_nulls is False:
+            raise NotSupportedError(f"RESPECT NULLS in {c.name} is not available.", span=c.span)
         return call(name, *c.args)
 
     return rule
@@ -166,6 +163,14 @@ def _by(name: str) -> Function:
         return call(name, *c.args)
 
     return rule
+
+
+def _corr(c: Call) -> exp.Expression:
+    """NULL for fewer than two pairs (DuckDB gives NaN)."""
+    c.need(2)
+    if c.windowed:
+        return _assemble(c, "corr", c.args)
+    return template("CASE WHEN regr_count({0}, {1}) > 1 THEN corr({0}, {1}) END", *c.args)
 
 
 def _approx_count(c: Call) -> exp.Expression:
@@ -184,7 +189,7 @@ def _lag(name: str) -> Function:
 
 
 _SAME = (
-    "AVG MIN MAX STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP CORR COVAR_SAMP COVAR_POP BIT_AND BIT_OR"
+    "AVG MIN MAX STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP COVAR_SAMP COVAR_POP BIT_AND BIT_OR"
     " BIT_XOR FIRST_VALUE LAST_VALUE NTH_VALUE RANK DENSE_RANK ROW_NUMBER NTILE PERCENT_RANK CUME_DIST GROUPING"
 ).split()
 
@@ -192,6 +197,7 @@ FUNCTIONS: dict[str, Function] = {
     **{name: _plain(name.lower()) for name in _SAME},
     "SUM": _sum,
     "COUNT": _count,
+    "CORR": _corr,
     "COUNTIF": _countif,
     "ANY_VALUE": _plain("any_value"),
     "ARRAY_AGG": _array_agg,

@@ -138,14 +138,26 @@ def _bracket(node: exp.Expression, context: Context) -> exp.Expression:
     if len(node.expressions) != 1:
         raise ParseError("a subscript must be one expression.", span=context.span(node))
     index, base = node.expressions[0], node.this
+    if (kind_of(base) or "").upper().startswith("STRUCT"):
+        raise NotSupportedError("a field of a STRUCT must be read by its name.", span=context.span(node))
     key = string_of(index)
     if key is not None:
         return tag(call("json_extract", base, '$."' + key.replace('"', '\\"') + '"'), "json")
     if isinstance(index, exp.Slice):
         raise NotSupportedError("a slice of an array must be written with ARRAY_SLICE.", span=context.span(node))
-    if kind_of(base) == "json":
+    if kind_of(base) == "json" or _read_as_json(node):
         return tag(template("json_extract({0}, '$[' || CAST({1} AS VARCHAR) || ']')", base, index), "json")
     return subscript(base, index, first=node.args.get("offset") or 0, safe=bool(node.args.get("safe")))
+
+
+def _read_as_json(node: exp.Expression) -> bool:
+    """Whether a subscript further out is a key, so that this one indexes JSON: `j.a[0]['b']`."""
+    parent = node.parent
+    while isinstance(parent, exp.Bracket) and len(parent.expressions) == 1:
+        if string_of(parent.expressions[0]) is not None:
+            return True
+        parent = parent.parent
+    return False
 
 
 def subscript(base: exp.Expression, index: exp.Expression, *, first: int, safe: bool) -> exp.Expression:

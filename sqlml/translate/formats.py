@@ -250,10 +250,11 @@ def cast_with_format(
     text = string_of(pattern)
     if text is None:
         raise NotSupportedError("the FORMAT of a CAST must be a string that is written out.", span=context.span(pattern))
-    made = ""
+    made, loud = "", False
     for match in _CAST_ELEMENTS.finditer(text):
         word = match.group(0)
         if word.upper() in _CAST_STRFTIME:
+            loud = loud or word in ("MONTH", "MON", "DAY", "DY")
             made += _CAST_STRFTIME[word.upper()]
         elif word.startswith('"'):
             made += word.strip('"').replace("%", "%%")
@@ -265,7 +266,8 @@ def cast_with_format(
     if name.startswith("STRING"):
         if zone is not None:
             value = to_local(value, zone)
-        return tag(call("strftime", value, made), "string")
+        shown = call("strftime", value, made)
+        return tag(call("upper", shown) if loud else shown, "string")
     kinds = {"DATE": "DATE", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ", "TIME": "TIME"}
     if name not in kinds:
         raise ParseError(f"CAST to {name} must not have a FORMAT.", span=context.span(pattern))

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
 from sqlml.translate import aggregates, arrays, dates, jsons, numbers, strings
-from sqlml.translate.build import attempt, call, tag, template
+from sqlml.translate.build import attempt, call, kind_of, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.rules import Function
 
@@ -32,7 +32,7 @@ _REFUSED = re.compile(
     r"(ST|S2|DLP|DETERMINISTIC)_|(NET|KEYS|AEAD|HLL_COUNT|KLL_QUANTILES|VECTOR_INDEX|OBJ)\.|(EXTERNAL_QUERY|SEARCH"
     r"|VECTOR_SEARCH|TEXT_ANALYZE|SOUNDEX|SHA512|APPROX_TOP_SUM|TO_BASE32|FROM_BASE32|RANGE_SESSIONIZE|GAP_FILL"
     r"|GENERATE_RANGE_ARRAY|RANGE_CONTAINS|JSON_SET|JSON_REMOVE|JSON_STRIP_NULLS|JSON_ARRAY_INSERT|JSON_ARRAY_APPEND"
-    r"|JSON_FLATTEN|BAG_OF_WORDS|TF_IDF|EXTERNAL_OBJECT_TRANSFORM|SESSION_USER|APPENDS|CHANGES)\Z"
+    r"|JSON_FLATTEN|BAG_OF_WORDS|TF_IDF|COLLATE|JUSTIFY_HOURS|JUSTIFY_DAYS|JUSTIFY_INTERVAL|EXTERNAL_OBJECT_TRANSFORM|SESSION_USER|APPENDS|CHANGES)\Z"
 )
 _HOLE = re.compile(r"\{(\d+)\}")
 
@@ -47,6 +47,8 @@ def translate_call(call_: Call) -> exp.Expression:
     rule = FUNCTIONS.get(call_.name)
     if rule is None:
         return _leave(call_)
+    if call_.name in strings.TEXT_ONLY and call_.args and kind_of(call_.args[0]) == "bytes":
+        raise NotSupportedError(f"{call_.name} of BYTES is not available.", span=call_.span)
     result = _apply(rule, call_)
     kind = KINDS.get(call_.name)
     return tag(result, kind) if kind else result

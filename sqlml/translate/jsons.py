@@ -1,4 +1,4 @@
-"""JSON functions over DuckDB's JSON type."""
+"""JSON functions over DuckDB's JSON type. A text that is not JSON gives NULL, as TRY is free of cost here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
-from sqlml.translate.build import call, cast, literal, string_of, tag, template
+from sqlml.translate.build import attempt, call, cast, literal, string_of, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.rules import Function
 
@@ -37,23 +37,23 @@ def _path(c: Call, at: int = 1) -> exp.Expression:
 
 def _query(c: Call) -> exp.Expression:
     c.need(1, 2)
-    return tag(call("json_extract", c.args[0], _path(c)), "json")
+    return tag(attempt(call("json_extract", c.args[0], _path(c))), "json")
 
 
 def _value(c: Call) -> exp.Expression:
     """The scalar at a path as STRING; NULL for objects, arrays and JSON null."""
     c.need(1, 2)
-    return tag(template("json_value({0}, {1}) ->> '$'", c.args[0], _path(c)), "string")
+    return tag(attempt(template("json_value({0}, {1}) ->> '$'", c.args[0], _path(c))), "string")
 
 
 def _query_array(c: Call) -> exp.Expression:
     c.need(1, 2)
-    return tag(cast(call("json_extract", c.args[0], _path(c)), "JSON[]"), "array")
+    return tag(cast(call("json_extract", c.args[0], _path(c)), "JSON[]", safe=True), "array")
 
 
 def _value_array(c: Call) -> exp.Expression:
     c.need(1, 2)
-    items = cast(call("json_extract", c.args[0], _path(c)), "JSON[]")
+    items = cast(call("json_extract", c.args[0], _path(c)), "JSON[]", safe=True)
     return tag(template("list_transform({0}, lambda j: j ->> '$')", items), "array")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from sqlml.errors import NotSupportedError
 from sqlml.translate import aggregates, pivots
 from sqlml.translate.context import Context
 from sqlml.translate.dates import rewrite_extract
@@ -44,7 +45,7 @@ def prepare(root: exp.Expression, *, names: bool = True) -> None:
         if path is not None:
             table.replace(path)
     for select in list(root.find_all(exp.Select)):
-        if names and _shows_columns(select):
+        if names and _shows_columns(select) and _gives_names(select):
             _name_columns(select)
         _resolve_aliases(select)
 
@@ -57,6 +58,16 @@ def _outermost(select: exp.Expression) -> exp.Expression:
     ):
         node = node.parent
     return node
+
+
+def _gives_names(select: exp.Expression) -> bool:
+    """Whether a SELECT is not the right-hand side of a set operation, whose names come from the left."""
+    node = select
+    while isinstance(node.parent, exp.SetOperation | exp.Subquery):
+        if isinstance(node.parent, exp.SetOperation) and node.parent.expression is node:
+            return False
+        node = node.parent
+    return True
 
 
 def _shows_columns(select: exp.Expression) -> bool:
@@ -197,6 +208,34 @@ def _hoist_random(select: exp.Expression) -> None:
             star.set("except_", hidden)
 
 
+def _set_operation(node: exp.Expression, context: Context) -> exp.Expression:
+    """Fields of a STRUCT take their names from the first branch; DuckDB matches them by name."""
+    if node.args.get("by_name"):
+        side = str(node.args.get("side") or node.args.get("kind") or "").upper()
+        if not isinstance(node, exp.Union) or side in ("INNER", "LEFT") or node.args.get("on"):
+            raise NotSupportedError("only UNION [ALL] BY NAME over all columns is available.", span=context.span(node))
+        node.set("side", None)
+        node.set("kind", None)
+    left, right = node.this, node.expression
+    while isinstance(left, exp.SetOperation | exp.Subquery):
+        left = left.this
+    while isinstance(right, exp.Subquery):
+        right = right.this
+    if isinstance(left, exp.Select) and isinstance(right, exp.Select):
+        for first, other in zip(left.expressions, right.expressions, strict=False):
+            _same_fields(first.unalias(), other.unalias())
+    return node
+
+
+def _same_fields(first: exp.Expression, other: exp.Expression) -> None:
+    if not isinstance(first, exp.Struct) or not isinstance(other, exp.Struct):
+        return
+    if len(first.expressions) == len(other.expressions):
+        for known, field in zip(first.expressions, other.expressions, strict=True):
+            field.set("this", known.this.copy())
+            _same_fields(known.expression, field.expression)
+
+
 def _window(node: exp.Expression, context: Context) -> exp.Expression:
     inner = node.this
     if isinstance(inner, exp.Anonymous) and inner.this == "sum":
@@ -231,6 +270,9 @@ def _unnest(node: exp.Expression, context: Context) -> exp.Expression:
 
 RULES: dict[type[exp.Expression], Callable[[exp.Expression, Context], exp.Expression]] = {
     exp.Select: _select,
+    exp.Union: _set_operation,
+    exp.Intersect: _set_operation,
+    exp.Except: _set_operation,
     exp.Window: _window,
     exp.Join: _join,
     exp.Table: rewrite_table,

@@ -229,6 +229,15 @@ def _initcap(c: Call) -> exp.Expression:
     )
 
 
+def _edit_distance(c: Call) -> exp.Expression:
+    c.need(2, 3)
+    found = call("levenshtein", *c.args[:2])
+    if len(c.args) == 2:
+        return found
+    most = c.args[2].expression if isinstance(c.args[2], exp.Kwarg) else c.args[2]
+    return template("CASE WHEN {0} > {1} THEN {1} ELSE {0} END", found, most)
+
+
 def _string(c: Call) -> exp.Expression:
     """STRING(timestamp[, zone]), STRING(date), STRING(json)."""
     c.need(1, 2)
@@ -271,9 +280,9 @@ FUNCTIONS: dict[str, Function] = {
     "STRPOS": "strpos",
     "INSTR": _instr,
     "SPLIT": _split,
-    "EDIT_DISTANCE": "levenshtein({0}, {1})",
+    "EDIT_DISTANCE": _edit_distance,
     "ASCII": "ascii",
-    "UNICODE": "unicode({0})",
+    "UNICODE": "CASE WHEN {0} = '' THEN 0 ELSE unicode({0}) END",
     "CHR": "chr(CAST({0} AS INTEGER))",
     "TO_CODE_POINTS": "list_transform(string_split({0}, ''), lambda ch: CAST(unicode(ch) AS BIGINT))",
     "CODE_POINTS_TO_STRING": "array_to_string(list_transform({0}, lambda p: chr(CAST(p AS INTEGER))), '')",
@@ -298,8 +307,9 @@ FUNCTIONS: dict[str, Function] = {
     "FARM_FINGERPRINT": "sqlml_farm_fingerprint({0})",
     "GENERATE_UUID": "CAST(uuid() AS VARCHAR)",
     "STRING": _string,
-    "COLLATE": "{0}",
 }
+TEXT_ONLY = frozenset("LEFT RIGHT LPAD RPAD REVERSE TRIM LTRIM RTRIM REPLACE REPEAT SPLIT TO_CODE_POINTS".split())
+"""Functions that DuckDB has for STRING and not for BYTES."""
 KINDS: dict[str, str] = {
     **dict.fromkeys(
         "LOWER UPPER TRIM LTRIM RTRIM LEFT RIGHT REPEAT REPLACE REVERSE TRANSLATE CHR CODE_POINTS_TO_STRING FORMAT"
