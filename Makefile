@@ -54,7 +54,7 @@ bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.run all --rows 200000 --repeat 1
 
 docs: .venv/installed-test
-	$(BIN)/python -m sqlml.docs
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import shutil
-import sys
 import time
 
 import sqlml
@@ -31,7 +30,9 @@ OPTIONS (model_type = 'LOGISTIC_REG', input_label_cols = ['sex']) AS
 SELECT * FROM penguins WHERE sex IN ('MALE', 'FEMALE')""",
     "SELECT * FROM ML.EVALUATE(MODEL penguin_sex)",
     "SELECT * FROM ML.CONFUSION_MATRIX(MODEL penguin_sex)",
-    "SELECT * FROM ML.ROC_CURVE(MODEL penguin_sex, TABLE penguins, [0.1, 0.3, 0.5, 0.7, 0.9])",
+    """\
+SELECT * FROM ML.ROC_CURVE(MODEL penguin_sex,
+  (SELECT * FROM penguins WHERE sex IN ('MALE', 'FEMALE')), [0.1, 0.3, 0.5, 0.7, 0.9])""",
 )
 
 
@@ -59,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

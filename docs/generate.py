@@ -1,0 +1,272 @@
+"""Writes the pages of docs/ and the tables of README.md from the declarations in the code.
+
+`python docs/generate.py` writes; `--check` says what is out of date and fails. Options, ranges and
+sentences come from `MODELS` and `FUNCTIONS`; the columns of a function are those that it really
+returned for a small model of each type, trained here.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+from examples import CALLS, MODELS_TO_TRAIN, TABLES
+
+import sqlml
+from sqlml.functions import FUNCTIONS
+from sqlml.models import ELSEWHERE, MODELS
+from sqlml.options import REQUIRED, Declaration, declarations
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NOTE = "<!-- Written by docs/generate.py from the code. Do not edit. -->\n"
+BEGIN, END = "<!-- generated: models x functions -->", "<!-- end of generated -->"
+
+
+def main() -> int:
+    """Write the files, or compare them."""
+    pages = dict(all_pages())
+    stale = [
+        path
+        for path, text in pages.items()
+        if not (ROOT / path).exists() or (ROOT / path).read_text(encoding="utf-8") != text
+    ]
+    known = set(pages)
+    stale += [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "docs").rglob("*.md")
+        if str(path.relative_to(ROOT)) not in known and NOTE in path.read_text(encoding="utf-8")
+    ]
+    if "--check" in sys.argv:
+        sys.stdout.write("".join(f"out of date: {path}\n" for path in stale))
+        return 1 if stale else 0
+    for path in stale:
+        if path in pages:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(pages[path], encoding="utf-8")
+        else:
+            (ROOT / path).unlink()
+    return 0
+
+
+def all_pages() -> Iterator[tuple[str, str]]:
+    """(path, text) of every generated page."""
+    columns = returned_columns()
+    yield "docs/README.md", index_page()
+    for name in MODELS:
+        yield f"docs/models/{name.lower()}.md", model_page(name)
+    yield "docs/functions.md", functions_page(columns)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    if BEGIN in readme:
+        head, rest = readme.split(BEGIN, 1)
+        tail = rest.split(END, 1)[1]
+        yield "README.md", f"{head}{BEGIN}\n{matrix()}{END}{tail}"
+
+
+# ---------------------------------------------------------------- pages
+
+
+def index_page() -> str:
+    """The list of pages."""
+    lines = [NOTE, "# sqlml: reference\n", "## Model types\n"]
+    lines += [f"* [{name}](models/{name.lower()}.md): {MODELS[name].doc}" for name in MODELS]
+    lines += ["\n## Functions\n", "[All table functions](functions.md), with their settings and columns.\n"]
+    lines += ["## Not here\n", "Model types of BigQuery ML that are parsed and refused, with the reason:\n"]
+    lines += [f"* `{name}`: {reason}" for name, reason in ELSEWHERE.items()]
+    return "\n".join(lines) + "\n"
+
+
+def model_page(name: str) -> str:
+    """Options of one model type and the functions that it answers."""
+    model = MODELS[name]
+    options = declarations(model.options)
+    supported = [d for d in options.values() if not d.unsupported]
+    refused = [d for d in options.values() if d.unsupported]
+    lines = [NOTE, f"# {name}\n", f"{model.doc}\n", f"Task: {model.task.value}.\n"]
+    if name in MODELS_TO_TRAIN:
+        lines += ["```sql", MODELS_TO_TRAIN[name].strip() + ";", "```\n"]
+    lines += [
+        "## Options\n",
+        "| option | type | default | values | tuning | meaning |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [option_line(d) for d in supported]
+    if refused:
+        lines += ["\n## Options of BigQuery ML that are refused\n", "| option | why |", "| --- | --- |"]
+        lines += [f"| `{d.sql}` | {escaped(d.unsupported or '')} |" for d in refused]
+    answered = [f for f in FUNCTIONS.values() if f.model and f.works_on(model)]
+    lines += ["\n## Functions\n"]
+    lines += [f"* [`{f.name}`](../functions.md#{anchor(f.name)}): {f.doc}" for f in answered]
+    return "\n".join(lines) + "\n"
+
+
+def functions_page(columns: dict[str, dict[str, list[tuple[str, str]]]]) -> str:
+    """Every table function: settings, model types, columns."""
+    lines = [NOTE, "# Table functions\n"]
+    for function in FUNCTIONS.values():
+        lines += [f"## {function.name}\n", f"{function.doc}\n", f"    {signature(function)}\n"]
+        settings = declarations(function.settings)
+        if settings:
+            lines += ["| setting | type | default | values | meaning |", "| --- | --- | --- | --- | --- |"]
+            lines += [
+                f"| `{d.name}` | {d.sql_type} | {default_of(d)} | {values_of(d)} | {escaped(d.doc)} |"
+                for d in settings.values()
+            ]
+            lines.append("")
+        if function.model:
+            types = [name for name, model in MODELS.items() if function.works_on(model)]
+            lines.append("Model types: " + ", ".join(f"[{t}](models/{t.lower()}.md)" for t in types) + ".\n")
+        for owners, found in grouped(columns.get(function.name, {})):
+            lines += [f"Columns{f' for {owners}' if owners else ''}:\n", "| column | type |", "| --- | --- |"]
+            lines += [f"| `{name}` | {kind} |" for name, kind in found]
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def matrix() -> str:
+    """The table model types x functions of the README."""
+    functions = [f for f in FUNCTIONS.values() if f.model]
+    names = [f.name.removeprefix("ML.") for f in functions]
+    lines = ["| | " + " | ".join(f"`{n}`" for n in names) + " |", "| --- |" + " :-: |" * len(names)]
+    for name, model in MODELS.items():
+        marks = ["x" if f.works_on(model) else "" for f in functions]
+        lines.append(f"| [{name}](docs/models/{name.lower()}.md) | " + " | ".join(marks) + " |")
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------- words
+
+
+def signature(function: Any) -> str:
+    """How a call is written."""
+    parts = ["MODEL name"] if function.model else []
+    if function.data != "none":
+        data = "{TABLE name | (query)}"
+        parts.append(data if function.data == "required" else f"[{data}]")
+    parts += [f"{source} => {{TABLE name | (query)}}" for source in function.sources]
+    if function.array:
+        parts.append("[ARRAY]")
+    if declarations(function.settings):
+        parts.append("[STRUCT(value AS setting, ...)]")
+    return f"{function.name}({', '.join(parts)})"
+
+
+def option_line(d: Declaration) -> str:
+    """A row of the options table."""
+    return (
+        f"| `{d.sql}` | {d.sql_type} | {default_of(d)} | {values_of(d)} | {tuning_of(d)} | {escaped(d.doc)} |"
+    )
+
+
+def default_of(d: Declaration) -> str:
+    """The default in SQL."""
+    if d.default is REQUIRED:
+        return "required"
+    if d.default is None or d.default == ():
+        return ""
+    if isinstance(d.default, bool):
+        return "TRUE" if d.default else "FALSE"
+    if isinstance(d.default, tuple):
+        return escaped(str(list(d.default)))
+    return f"'{d.default}'" if isinstance(d.default, str) else f"{d.default}"
+
+
+def values_of(d: Declaration) -> str:
+    """Allowed words or range."""
+    if d.choices:
+        return ", ".join(d.choices)
+    parts = [
+        f"{sign} {bound:g}"
+        for sign, bound in ((">=", d.low), (">", d.above), ("<=", d.high), ("<", d.below))
+        if bound is not None
+    ]
+    return ", ".join(parts)
+
+
+def tuning_of(d: Declaration) -> str:
+    """Default search space."""
+    if d.tune is None:
+        return ""
+    if d.tune.candidates:
+        return escaped(", ".join(str(c) for c in d.tune.candidates))
+    return (
+        f"{d.tune.low:g} to {d.tune.high:g}" if d.tune.low is not None and d.tune.high is not None else "yes"
+    )
+
+
+def escaped(text: str) -> str:
+    """Text inside a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def anchor(name: str) -> str:
+    """The anchor of a heading."""
+    return name.lower().replace(".", "")
+
+
+def grouped(by_type: dict[str, list[tuple[str, str]]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Model types that return the same columns together."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, columns in by_type.items():
+        found.setdefault(tuple(columns), []).append(name)
+    for columns, names in found.items():
+        yield ("" if names == [""] or len(found) == 1 else ", ".join(names)), list(columns)
+
+
+# ---------------------------------------------------------------- what functions return
+
+
+def returned_columns() -> dict[str, dict[str, list[tuple[str, str]]]]:
+    """Function -> model type -> (column, type), from calls on small models."""
+    con = sqlml.connect()
+    for sql in TABLES:
+        con.duckdb.execute(sql).fetchall()
+    found: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for name, sql in MODELS_TO_TRAIN.items():
+        if name in MODELS:
+            con.execute(sql)
+    for function in FUNCTIONS.values():
+        if not function.model:
+            found[function.name] = {"": columns_of(con, CALLS[function.name][""])}
+            continue
+        for name, model in MODELS.items():
+            if function.works_on(model):
+                call = CALLS[function.name].get(name, CALLS[function.name].get("", ""))
+                if call:
+                    found.setdefault(function.name, {})[name] = columns_of(
+                        con, call.format(model=name.lower())
+                    )
+    return found
+
+
+def columns_of(con: sqlml.Connection, sql: str) -> list[tuple[str, str]]:
+    """Names and types of a query."""
+    schema = con.execute(sql).reader(1000).schema
+    return [(field.name, google(field.type)) for field in schema]
+
+
+def google(kind: pa.DataType) -> str:
+    """An Arrow type in GoogleSQL."""
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"ARRAY<{google(kind.value_type)}>"
+    if pa.types.is_struct(kind):
+        return "STRUCT<" + ", ".join(f"{field.name} {google(field.type)}" for field in kind) + ">"
+    for test, name in (
+        (pa.types.is_integer, "INT64"),
+        (pa.types.is_floating, "FLOAT64"),
+        (pa.types.is_boolean, "BOOL"),
+        (pa.types.is_date, "DATE"),
+        (pa.types.is_binary, "BYTES"),
+        (pa.types.is_decimal, "NUMERIC"),
+    ):
+        if test(kind):
+            return name
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP" if kind.tz else "DATETIME"
+    return "STRING"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
