@@ -280,9 +280,9 @@ def conditional(w: F64, phi: F64, theta: F64) -> tuple[F64, F64]:
     e = lfilter((1.0,), denominator, u) if q else u
     jacobian = np.zeros((p + q, n - p))
     if p:
-        filtered = lfilter((1.0,), denominator, w) if q else w
         for i in range(1, p + 1):
-            jacobian[i - 1] = -filtered[p - i : n - i]
+            jacobian[i - 1] = w[p - i : n - i]
+        jacobian[:p] = -lfilter((1.0,), denominator, jacobian[:p]) if q else -jacobian[:p]
     if q:
         filtered = lfilter((1.0,), denominator, e)
         for j in range(1, q + 1):

@@ -112,11 +112,11 @@ def resemblance(y: F64, period: float) -> float:
 
 
 def is_present(y: F64, period: float) -> bool:
-    """True when the cycles resemble each other by more than two standard errors of no resemblance."""
+    """True when the cycles resemble each other by more than 2.5 standard errors of no resemblance."""
     cycles = _cycles(len(y), period)
     if cycles < 2 or period < 2:
         return False
-    return resemblance(y, period) > max(WEAKEST, 2.0 / math.sqrt(cycles * _harmonics(period)))
+    return resemblance(y, period) > max(WEAKEST, 2.5 / math.sqrt(cycles * _harmonics(period)))
 
 
 def find(y: F64, frequency: Frequency, wanted: Sequence[str] = ("AUTO",)) -> tuple[tuple[str, float], ...]:
