@@ -201,7 +201,7 @@ class Lexer:
             return self._typed_constructor(word, i, end)
         if word in TYPED and i + 1 < end and self.tokens[i + 1].type in STRINGS:
             return self._token("TYPED", word, i, i), i + 1
-        if word in ("SELECT", "WITH") and i + 1 < end:
+        if word == "SELECT":
             raise ParseError("a query must stand in parentheses here.", span=t.span)
         if word in KEYWORDS:
             return self._token(word, t.text, i, i), i + 1

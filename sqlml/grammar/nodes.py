@@ -142,6 +142,11 @@ class Query:
     calls: tuple[TableCall, ...]
     span: Span
 
+    def part(self, start: int) -> Query:
+        """The query from an offset of the script to its end."""
+        calls = tuple(c for c in self.calls if c.span.start >= start)
+        return Query(self.text[start - self.span.start :], calls, Span(start, self.span.end))
+
 
 @dataclass(frozen=True, slots=True)
 class Option:

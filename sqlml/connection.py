@@ -1,0 +1,363 @@
+"""PEP 249 over DuckDB: connections and cursors.
+
+All cursors of a connection share its transaction. Threads may share a connection (`threadsafety` is 2):
+statements run one after another, and a result that is still being read moves to memory when another
+statement starts.
+"""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import pyarrow as pa
+
+from sqlml import errors
+from sqlml.database import Database, open_database
+from sqlml.errors import Error, InterfaceError, ProgrammingError
+from sqlml.execute import Executor, Result
+from sqlml.grammar import parse
+from sqlml.plan import Session
+from sqlml.progress import Listener
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas
+    import polars
+
+Parameters = Sequence[object] | Mapping[str, object] | None
+Row = tuple[Any, ...]
+
+
+def connect(
+    path: str = ":memory:",
+    read_only: bool = False,
+    *,
+    fidelity: Literal["best", "bigquery"] = "best",
+    dialect: Literal["bigquery", "duckdb"] = "bigquery",
+    config: Mapping[str, str] | None = None,
+    mounts: Mapping[str, str] | None = None,
+) -> Connection:
+    """Open a DuckDB file, or ":memory:", with BigQuery ML in it.
+
+    Args:
+        path: the database file; it is made when it does not exist.
+        read_only: open an existing file for reading; several processes may do so at once.
+        fidelity: 'best' gives the best answer, 'bigquery' the service's habits.
+        dialect: the language of queries, GoogleSQL or DuckDB's own.
+        config: DuckDB settings, such as {"memory_limit": "1GB"}.
+        mounts: BigQuery path -> file or table that stands for it.
+    """
+    connection = Connection(open_database(str(path), read_only=read_only, config=config))
+    connection._session.set("fidelity", fidelity, None)
+    connection._session.set("dialect", dialect, None)
+    connection._session.mounts.update(mounts or {})
+    return connection
+
+
+class Connection:
+    """A database connection (PEP 249)."""
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._session = Session(database)
+        self._listeners: list[Listener] = []
+        self._temporary: list[str] = []
+        self._closed = False
+
+    # ------------------------------------------------------------ PEP 249
+
+    def cursor(self) -> Cursor:
+        """A new cursor."""
+        self._check()
+        return Cursor(self)
+
+    def commit(self) -> None:
+        """Commit the open transaction, if there is one (otherwise every statement commits itself)."""
+        self._check()
+        self._database.commit()
+
+    def rollback(self) -> None:
+        """Roll the open transaction back, if there is one."""
+        self._check()
+        self._database.rollback()
+
+    def close(self) -> None:
+        """Close the connection; its cursors become unusable."""
+        if not self._closed:
+            self._closed = True
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if not self._closed:
+            if kind is None:
+                self.commit()
+            else:
+                self.rollback()
+            self.close()
+
+    # ------------------------------------------------------------ conveniences
+
+    def execute(self, sql: str, parameters: Parameters = None) -> Cursor:
+        """Run statements on a new cursor and return it."""
+        return self.cursor().execute(sql, parameters)
+
+    @property
+    def duckdb(self) -> duckdb.DuckDBPyConnection:
+        """The DuckDB connection underneath."""
+        self._check()
+        self._database.settle()
+        return self._database.raw
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every `Progress`; returning False cancels. Returns how to stop listening."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def interrupt(self) -> None:
+        """Stop the running statement, from another thread."""
+        self._database.interrupt()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ProgrammingError("the connection is closed.")
+
+    def _run(self, sql: str, parameters: Parameters) -> tuple[Result, list[tuple[type, Exception]]]:
+        """The result of the last statement of a script, and the warnings."""
+        self._check()
+        with self._database.lock, python_warnings.catch_warnings(record=True) as caught:
+            python_warnings.simplefilter("always")
+            self._database.settle()
+            for name in self._temporary:
+                self._database.unregister(name)
+            self._temporary.clear()
+            result = Result()
+            try:
+                executor = Executor(self._session, sql, parameters, tuple(self._listeners), self._temporary)
+                for statement in parse(sql):
+                    result = executor.run(statement)
+            except Error as error:
+                raise error.attach(sql) from None
+        messages = []
+        for item in caught:
+            if issubclass(item.category, errors.Warning):
+                messages.append((item.category, item.message))
+            else:
+                python_warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
+        return result, messages  # type: ignore[return-value]
+
+
+class Cursor:
+    """A cursor (PEP 249), with `.df()`, `.arrow()`, `.pl()` and `.fetchnumpy()`."""
+
+    arraysize = 1
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self.rowcount = -1
+        self.messages: list[tuple[type, Exception]] = []
+        self._result: Result | None = None
+        self._schema: pa.Schema | None = None
+        self._rows: Iterator[Row] | None = None
+        self._taken: list[Row] = []
+        self._closed = False
+
+    # ------------------------------------------------------------ running
+
+    def execute(self, sql: str, parameters: Parameters = None) -> Self:
+        """Run one or more statements; the rows are those of the last.
+
+        Args:
+            sql: GoogleSQL (or DuckDB SQL, by the dialect), BigQuery ML statements among it.
+            parameters: a sequence for `?`, a mapping for `@name`.
+        """
+        self._check()
+        self._reset()
+        result, self.messages = self.connection._run(sql, parameters)
+        if result.stream is not None:
+            self._result, self._schema = result, result.stream.schema
+        elif result.table is not None:
+            self._result, self._schema = result, result.table.schema
+        return self
+
+    def executemany(self, sql: str, seq_of_parameters: Sequence[Parameters]) -> Self:
+        """Run a statement once for each set of parameters."""
+        for parameters in seq_of_parameters:
+            self.execute(sql, parameters)
+        return self
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def description(self) -> list[tuple[Any, ...]] | None:
+        """(name, type, None, None, None, None, None) of every column; None without a result."""
+        if self._schema is None:
+            return None
+        return [(f.name, _type_code(f.type), None, None, None, None, None) for f in self._schema]
+
+    def reader(self, rows: int = 100_000) -> pa.RecordBatchReader:
+        """The remaining rows as a stream of Arrow batches."""
+        result = self._need()
+        schema = self._schema
+        assert schema is not None
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            if result.table is not None:
+                yield from result.table.to_batches(rows)
+                return
+            assert result.stream is not None
+            while (batch := result.stream.next()) is not None:
+                yield batch
+
+        self._result = Result()
+        return pa.RecordBatchReader.from_batches(schema, _located(batches()))
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None."""
+        self._need()
+        return next(self._iterator(), None)
+
+    def fetchmany(self, size: int | None = None) -> list[Row]:
+        """The next `size` rows (by default `arraysize`)."""
+        self._need()
+        found: list[Row] = []
+        for _ in range(self.arraysize if size is None else size):
+            row = next(self._iterator(), None)
+            if row is None:
+                break
+            found.append(row)
+        return found
+
+    def fetchall(self) -> list[Row]:
+        """All remaining rows."""
+        self._need()
+        return list(self._iterator())
+
+    def __iter__(self) -> Iterator[Row]:
+        self._need()
+        return self._iterator()
+
+    def __next__(self) -> Row:
+        self._need()
+        return next(self._iterator())
+
+    def arrow(self) -> pa.Table:
+        """All remaining rows as an Arrow table."""
+        return self.reader().read_all()
+
+    def df(self) -> pandas.DataFrame:
+        """All remaining rows as a pandas DataFrame."""
+        return self.arrow().to_pandas()
+
+    def pl(self) -> polars.DataFrame:
+        """All remaining rows as a polars DataFrame. Raises `NotSupportedError` without polars."""
+        try:
+            import polars
+        except ImportError:
+            raise errors.NotSupportedError("polars must be installed: pip install polars.") from None
+        found = polars.from_arrow(self.arrow())
+        assert isinstance(found, polars.DataFrame)
+        return found
+
+    def fetchnumpy(self) -> dict[str, Any]:
+        """All remaining rows as numpy arrays by column."""
+        table = self.arrow()
+        return {n: table.column(n).to_numpy() for n in table.column_names}
+
+    # ------------------------------------------------------------ the rest of PEP 249
+
+    def setinputsizes(self, sizes: Sequence[object]) -> None:
+        """Does nothing, as PEP 249 allows."""
+
+    def setoutputsize(self, size: int, column: int | None = None) -> None:
+        """Does nothing, as PEP 249 allows."""
+
+    def close(self) -> None:
+        """Close the cursor."""
+        self._reset()
+        self._closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ProgrammingError("the cursor is closed.")
+        self.connection._check()
+
+    def _need(self) -> Result:
+        self._check()
+        if self._result is None:
+            raise ProgrammingError("the cursor has no rows: no query was executed.")
+        return self._result
+
+    def _reset(self) -> None:
+        if self._result is not None and self._result.stream is not None and not self.connection._closed:
+            self._result.stream.close()
+        self._result = self._schema = self._rows = None
+
+    def _iterator(self) -> Iterator[Row]:
+        if self._rows is None:
+            self._rows = _python_rows(self.reader())
+        return self._rows
+
+
+def _located(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
+
+
+def _python_rows(reader: pa.RecordBatchReader) -> Iterator[Row]:
+    for batch in reader:
+        columns = [c.to_pylist() for c in batch.columns]
+        yield from zip(*columns, strict=True) if columns else ()
+
+
+def _type_code(kind: pa.DataType) -> TypeCode:
+    for code in (STRING, BINARY, NUMBER, DATETIME):
+        if code.test(kind):
+            return code
+    return STRING
+
+
+class TypeCode:
+    """A PEP 249 type object: it equals itself and the type codes of its columns."""
+
+    def __init__(self, name: str, test: Callable[[pa.DataType], bool]):
+        self.name, self.test = name, test
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)
+    )
+
+
+STRING = TypeCode("STRING", lambda k: bool(pa.types.is_string(k) or pa.types.is_large_string(k)))
+BINARY = TypeCode("BINARY", lambda k: bool(pa.types.is_binary(k) or pa.types.is_large_binary(k)))
+NUMBER = TypeCode("NUMBER", _is_number)
+DATETIME = TypeCode("DATETIME", lambda k: bool(pa.types.is_temporal(k)))
+ROWID = TypeCode("ROWID", lambda k: False)
+
+__all__ = ["BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "Connection", "Cursor", "InterfaceError", "connect"]

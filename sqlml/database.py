@@ -1,0 +1,395 @@
+"""The only module that talks to DuckDB: queries, streams, descriptions, functions, transactions.
+
+All statements of a connection run on one DuckDB connection, so that they share its transaction
+and its temporary tables. DuckDB allows one open result on a connection; an unread stream is
+therefore read into memory when the next statement comes (`settle`). Errors leave as sqlml's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import json
+import re
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from sqlml import errors
+from sqlml.guards import guard_error
+from sqlml.schema import Column, quote_name
+
+Parameters = Sequence[object] | Mapping[str, object] | None
+
+#: Operators of a plan that make reading the rows again no dearer than reading a copy.
+CHEAP = {"PROJECTION", "FILTER", "SEQ_SCAN", "TABLE_SCAN", "ARROW_SCAN", "PANDAS_SCAN", "READ_PARQUET", "EMPTY_RESULT"}
+
+
+class Stream:
+    """A result that is read batch by batch, or from memory once another statement needed the connection."""
+
+    def __init__(self, reader: pa.RecordBatchReader, lock: threading.RLock):
+        self.schema: pa.Schema = reader.schema
+        self._reader: pa.RecordBatchReader | None = reader
+        self._kept: list[pa.RecordBatch] = []
+        self._lock = lock
+
+    def next(self) -> pa.RecordBatch | None:
+        """The next batch, or None at the end."""
+        with self._lock:
+            if self._kept:
+                return self._kept.pop(0)
+            if self._reader is None:
+                return None
+            try:
+                with translated():
+                    return self._reader.read_next_batch()
+            except StopIteration:
+                self.close()
+                return None
+
+    def settle(self) -> None:
+        """Read the rest into memory and free the connection."""
+        with self._lock:
+            if self._reader is not None:
+                with translated():
+                    self._kept.extend(self._reader)
+                self.close()
+
+    def close(self) -> None:
+        """Free the connection; what was not read is lost."""
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close()
+
+
+#: Closed at exit: DuckDB's binding complains on stderr about Python functions that are still registered then.
+_OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for database in list(_OPEN):
+        database.close()
+
+
+class Database:
+    """One DuckDB connection."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False):
+        self.raw = connection
+        self.read_only = read_only
+        self.lock = threading.RLock()
+        self._stream: weakref.ref[Stream] | None = None
+        self._names = itertools.count()
+        self._functions: dict[str, object] = {}
+        self._kept: set[str] = set()
+        _OPEN.add(self)
+
+    # ------------------------------------------------------------ statements
+
+    def settle(self) -> None:
+        """Make the connection free for the next statement."""
+        stream = self._stream() if self._stream is not None else None
+        self._stream = None
+        if stream is not None:
+            stream.settle()
+
+    def execute(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows as Python values."""
+        with self.lock, translated():
+            self.settle()
+            return self.raw.execute(sql, self._used(sql, parameters)).fetchall()
+
+    def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
+        """Run a query and return all rows as Arrow."""
+        with self.lock, translated():
+            self.settle()
+            return self._relation(sql, parameters).to_arrow_table()
+
+    def stream(self, sql: str, parameters: Parameters = None, rows: int = 100_000) -> Stream | None:
+        """Run a statement; its rows as a stream, None for a statement without rows."""
+        with self.lock, translated():
+            self.settle()
+            relation = self.raw.sql(sql, params=self._used(sql, parameters))
+            if relation is None:
+                return None
+            stream = Stream(relation.to_arrow_reader(rows), self.lock)
+            self._stream = weakref.ref(stream)
+            return stream
+
+    def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """The rows of a query in batches of at most `rows`."""
+        stream = self.stream(sql, rows=rows)
+        assert stream is not None
+        try:
+            while (batch := stream.next()) is not None:
+                if batch.num_rows:
+                    yield batch
+        finally:
+            stream.close()
+
+    def _relation(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
+        relation = self.raw.sql(sql, params=self._used(sql, parameters))
+        if relation is None:
+            raise errors.InternalError("the statement gives no rows")
+        return relation
+
+    def _used(self, sql: str, parameters: Parameters) -> Any:
+        """The parameters that the statement names: DuckDB refuses others."""
+        if not parameters:
+            return None
+        if not isinstance(parameters, Mapping):
+            return list(parameters)
+        names = {n for s in self.raw.extract_statements(sql) for n in s.named_parameters}
+        return {k: v for k, v in parameters.items() if k in names} or None
+
+    # ------------------------------------------------------------ looking
+
+    def describe(self, sql: str, parameters: Parameters = None) -> tuple[Column, ...]:
+        """Names and DuckDB types of the columns of a query, without running it."""
+        rows = self.execute(f"DESCRIBE {sql}", parameters)
+        return tuple(Column(row[0], row[1]) for row in rows)
+
+    def plan(self, sql: str) -> list[dict[str, Any]]:
+        """DuckDB's plan of a query as nested dictionaries (name, children, extra_info)."""
+        rows = self.execute(f"EXPLAIN (FORMAT json) {sql}")
+        found: list[dict[str, Any]] = json.loads(rows[-1][1])
+        return found
+
+    def expensive_operator(self, sql: str) -> str | None:
+        """The first operator of the plan that should not run twice, or None."""
+        waiting = list(self.plan(sql))
+        while waiting:
+            node = waiting.pop()
+            name = str(node["name"]).strip().upper()
+            if name not in CHEAP:
+                return name
+            waiting.extend(node.get("children", ()))
+        return None
+
+    def volatile_functions(self) -> frozenset[str]:
+        """Lower-case names of DuckDB's functions that give another value at each call."""
+        rows = self.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'")
+        return frozenset(str(r[0]).lower() for r in rows)
+
+    def exists(self, schema: str | None, name: str, catalog: str | None = None) -> bool:
+        """Whether a table or view of this name exists."""
+        rows = self.execute(
+            "SELECT 1 FROM information_schema.tables WHERE lower(table_name) = lower(?)"
+            " AND lower(table_schema) = lower(coalesce(?, current_schema()))"
+            " AND lower(table_catalog) = lower(coalesce(?, current_database()))",
+            [name, schema, catalog],
+        )
+        return bool(rows)
+
+    def schemas(self) -> tuple[tuple[str, str], ...]:
+        """(catalog, schema) of all attached databases."""
+        rows = self.execute("SELECT database_name, schema_name FROM duckdb_schemas() WHERE NOT internal OR schema_name = 'main'")
+        return tuple((r[0], r[1]) for r in rows)
+
+    def tables(self) -> tuple[tuple[str, str, str], ...]:
+        """(catalog, schema, name) of all tables and views, sqlml's own left out."""
+        rows = self.execute(
+            "SELECT table_catalog, table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'sqlml'"
+        )
+        return tuple((r[0], r[1], r[2]) for r in rows)
+
+    # ------------------------------------------------------------ making
+
+    def fresh_name(self, stem: str) -> str:
+        """A name that nothing else on this connection has."""
+        return f"__sqlml_{stem}_{next(self._names)}"
+
+    def snapshot(self, sql: str, parameters: Parameters = None) -> str:
+        """Keep the rows of a query in a temporary table (it spills to disk); its quoted name."""
+        name = quote_name(self.fresh_name("rows"))
+        self.execute(f"CREATE TEMP TABLE {name} AS {sql}", parameters)
+        return name
+
+    def drop_snapshot(self, name: str) -> None:
+        """Drop a table made by `snapshot`."""
+        self.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:
+        """Add rows to a table (its quoted name)."""
+        if rows:
+            places = ", ".join("?" * len(rows[0]))
+            with self.lock, translated():
+                self.settle()
+                self.raw.executemany(f"INSERT INTO {table} VALUES ({places})", [list(r) for r in rows])
+
+    def register(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable under a name."""
+        with self.lock, translated():
+            self.settle()
+            self.raw.register(name, table)
+
+    def keep(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable under a name until the connection ends."""
+        if name not in self._kept:
+            self.register(name, table)
+            if not self._transaction:  # a rollback takes it away again
+                self._kept.add(name)
+
+    def unregister(self, name: str) -> None:
+        """Forget a registered table."""
+        with self.lock, translated():
+            self.settle()
+            self.raw.unregister(name)
+
+    def function(
+        self, name: str, call: Callable[..., Any], arguments: Sequence[str] | None, result: str, key: object = None
+    ) -> None:
+        """Register a vectorised function (Arrow arrays in, Arrow array out) once per name.
+
+        Args:
+            name: its SQL name.
+            call: takes `pa.ChunkedArray` or `pa.Array` arguments of equal length.
+            arguments: DuckDB types; None for any number of any type.
+            result: DuckDB type of the result.
+            key: kept alive beside the function.
+        """
+        if name in self._functions:
+            return
+        with self.lock, translated():
+            self.settle()
+            types = None if arguments is None else [self.raw.type(a) for a in arguments]
+            self.raw.create_function(
+                name, call, types, self.raw.type(result), type="arrow", null_handling="special", side_effects=False
+            )
+            self._functions[name] = key
+
+    # ------------------------------------------------------------ transactions
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the user has opened a transaction."""
+        return self._transaction
+
+    _transaction = False
+
+    def begin(self) -> None:
+        """Open the user's transaction."""
+        self.execute("BEGIN TRANSACTION")
+        self._transaction = True
+
+    def commit(self) -> None:
+        """Commit the user's transaction, if there is one."""
+        if self._transaction:
+            self._transaction = False
+            self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll the user's transaction back, if there is one."""
+        if self._transaction:
+            self._transaction = False
+            self.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; inside the user's transaction, a part of it."""
+        if self._transaction:
+            yield
+            return
+        self.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(errors.Error):
+                self.execute("ROLLBACK")
+            raise
+        self.execute("COMMIT")
+
+    def interrupt(self) -> None:
+        """Stop the running statement (from another thread)."""
+        self.raw.interrupt()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self.lock:
+            stream = self._stream() if self._stream is not None else None
+            if stream is not None:
+                stream.close()
+            self._functions.clear()
+            self.raw.close()
+
+
+def open_database(path: str, *, read_only: bool = False, config: Mapping[str, str] | None = None) -> Database:
+    """Connect to a DuckDB file or ":memory:". Raises `OperationalError` with what to do."""
+    with translated():
+        connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET python_enable_replacements = false")
+    return Database(connection, read_only=read_only)
+
+
+# ---------------------------------------------------------------- errors
+
+_PREFIX = re.compile(r"^(?:[A-Z][\w-]*(?: [A-Z][\w-]*)* (?:Error|Exception):\s*)+")
+_CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
+    (duckdb.ParserException, errors.ParseError),
+    (duckdb.CatalogException, errors.NameError),
+    (duckdb.BinderException, errors.ProgrammingError),
+    (duckdb.NotImplementedException, errors.NotSupportedError),
+    (duckdb.ConstraintException, errors.IntegrityError),
+    (duckdb.InterruptException, errors.Cancelled),
+    (duckdb.IOException, errors.OperationalError),
+    (duckdb.OutOfMemoryException, errors.OperationalError),
+    (duckdb.TransactionException, errors.OperationalError),
+    (duckdb.InternalException, errors.InternalError),
+    (duckdb.ConversionException, errors.DataError),
+    (duckdb.OutOfRangeException, errors.DataError),
+    (duckdb.InvalidInputException, errors.ProgrammingError),
+    (duckdb.DataError, errors.DataError),
+    (duckdb.ProgrammingError, errors.ProgrammingError),
+    (duckdb.OperationalError, errors.OperationalError),
+    (duckdb.IntegrityError, errors.IntegrityError),
+    (duckdb.NotSupportedError, errors.NotSupportedError),
+)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise sqlml's errors for DuckDB's."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise from_duckdb(error) from None
+    except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
+        raise guard_error(str(error)) or errors.DataError(_clean(str(error))) from None
+    except OSError as error:
+        raise errors.OperationalError(_clean(str(error))) from None
+
+
+def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
+    """DuckDB's error as one of ours, without the rewritten SQL that it quotes."""
+    guarded = guard_error(str(error))
+    if guarded is not None:
+        return guarded
+    text = _clean(str(error))
+    if "lock" in text and "Conflicting" in text:
+        hint = "close the other program, or open the file with read_only=True."
+        return errors.OperationalError("the database file is locked by another process.", hint=hint)
+    if "read-only" in text and "Cannot" in text:
+        return errors.OperationalError("the database is read-only.", hint="open it without read_only=True.")
+    for kind, ours in _CLASSES:
+        if isinstance(error, kind):
+            if ours is errors.Cancelled:
+                return errors.Cancelled("the statement was cancelled.")
+            return ours(text)
+    return errors.DatabaseError(text)
+
+
+def _clean(text: str) -> str:
+    """DuckDB's sentence: no prefix, no LINE excerpt of rewritten SQL, no stack trace."""
+    text = _PREFIX.sub("", text.strip())
+    text = re.split(r"\n\s*LINE \d+:|\nStack Trace:|\n\s*\^", text, maxsplit=1)[0]
+    lines: Iterable[str] = (line.strip() for line in text.splitlines())
+    text = " ".join(line for line in lines if line)
+    return text if text.endswith((".", "!", "?")) else text + "."

@@ -1,0 +1,23 @@
+"""The ML.* and AI.* table functions: one record each, and one line here."""
+
+from __future__ import annotations
+
+from sqlml.functions.base import TableFunction
+from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
+from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
+from sqlml.functions.predict import PREDICT
+
+#: Every table function by name.
+FUNCTIONS: dict[str, TableFunction] = {
+    f.name: f
+    for f in (
+        PREDICT,
+        EVALUATE,
+        CONFUSION_MATRIX,
+        ROC_CURVE,
+        WEIGHTS,
+        ADVANCED_WEIGHTS,
+        FEATURE_INFO,
+        TRAINING_INFO,
+    )
+}

@@ -1,0 +1,80 @@
+"""What a model holds: ML.WEIGHTS, ML.ADVANCED_WEIGHTS, ML.FEATURE_INFO, ML.TRAINING_INFO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from sqlml.errors import NotSupportedError
+from sqlml.functions.base import Call, Computed, TableFunction
+from sqlml.models.base import Fixed
+from sqlml.options import option
+
+FEATURE_COLUMNS = (
+    ("input", "VARCHAR", pa.string()),
+    *((n, "DOUBLE", pa.float64()) for n in ("min", "max", "mean", "median", "stddev")),
+    *((n, "BIGINT", pa.int64()) for n in ("category_count", "null_count", "dimension")),
+)
+
+
+@dataclass(frozen=True)
+class WeightsSettings:
+    """Settings of ML.WEIGHTS and ML.ADVANCED_WEIGHTS."""
+
+    standardize: bool = option(False, "Weights of features scaled to mean 0 and deviation 1.")
+
+
+def fixed(answer: Fixed) -> Computed:
+    """An answer of the model as a relation."""
+    return Computed(answer.columns, lambda: answer.table)
+
+
+def _weights(call: Call) -> Computed:
+    return fixed(call.kind.weights(call.model, call.settings.standardize))  # type: ignore[attr-defined]
+
+
+def _advanced(call: Call) -> Computed:
+    try:
+        return fixed(call.kind.advanced_weights(call.model, call.settings.standardize))  # type: ignore[attr-defined]
+    except NotSupportedError as error:
+        error.span = error.span or call.span
+        raise
+
+
+def _feature_info(call: Call) -> Computed:
+    if not call.model.statistics:
+        text = f"ML.FEATURE_INFO has nothing to say of {call.model.path}, a {call.model.model} model."
+        raise NotSupportedError(text, span=call.span)
+    names = [name for name, _, _ in FEATURE_COLUMNS[1:]]
+    rows = [{"input": s.name, **{n: getattr(s, n) for n in names}} for s in call.model.statistics]
+    return fixed(Fixed.of(FEATURE_COLUMNS, rows))
+
+
+def _training_info(call: Call) -> Computed:
+    if call.model.trials:
+        hint = f"SELECT * FROM ML.TRIAL_INFO(MODEL {call.model.path})"
+        raise NotSupportedError("ML.TRAINING_INFO is not available for tuned models.", span=call.span, hint=hint)
+    return fixed(call.kind.training_info(call.model))
+
+
+WEIGHTS = TableFunction(
+    name="ML.WEIGHTS",
+    doc="The weights of a linear or logistic regression.",
+    run=_weights,
+    settings=WeightsSettings,
+    asks="weights",
+)
+ADVANCED_WEIGHTS = TableFunction(
+    name="ML.ADVANCED_WEIGHTS",
+    doc="Weights with standard errors and p-values.",
+    run=_advanced,
+    settings=WeightsSettings,
+    asks="advanced_weights",
+)
+FEATURE_INFO = TableFunction(
+    name="ML.FEATURE_INFO", doc="Statistics of the columns that a model was trained on.", run=_feature_info
+)
+TRAINING_INFO = TableFunction(
+    name="ML.TRAINING_INFO", doc="Loss and time of each iteration of the training.", run=_training_info
+)

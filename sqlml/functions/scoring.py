@@ -1,0 +1,122 @@
+"""The rows of a FROM item with a model's raw outputs beside them, as SQL.
+
+Every function that predicts builds on `scored`: it binds the input columns by name, replays TRANSFORM,
+joins the model's lookup tables and adds its intermediate expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from sqlml.database import Database
+from sqlml.encode import bind_columns
+from sqlml.errors import SchemaError, Span
+from sqlml.functions.base import Call
+from sqlml.models import MODELS
+from sqlml.models.base import BatchFunction, Label, Score, Trained
+from sqlml.relation import LocalRelation
+from sqlml.schema import Column, quote_name
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Input rows with raw outputs.
+
+    Args:
+        sql: a FROM item: the input columns and the internal ones.
+        rest: SQL select items of all input columns.
+        score: the expressions of the outputs over `sql`.
+        tables: to be registered for the statement.
+    """
+
+    sql: str
+    rest: str
+    score: Score
+    tables: Mapping[str, pa.Table]
+
+
+def scored(
+    database: Database,
+    trained: Trained,
+    source: str,
+    columns: tuple[Column, ...],
+    span: Span | None = None,
+    score: Score | None = None,
+) -> Scored:
+    """Score the rows of a FROM item. Raises `SchemaError` for missing or changed columns."""
+    try:
+        bind_columns(trained.inputs, columns, trained.path)
+    except SchemaError as error:
+        error.span = error.span or span
+        raise
+    score = score or MODELS[trained.model].score(trained)
+    tables: dict[str, pa.Table] = {}
+    internal: list[str] = []
+    sql, rest = source, None
+    if trained.transform is not None:
+        items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in trained.transform.select_items())
+        sql, rest = f"(SELECT __in, {items} FROM {source} AS __in)", "unnest(__in)"
+    if score.lookups:
+        joins, more = [], []
+        for lookup in score.lookups:
+            name = f"__sqlml_{trained.uid}_{lookup.name}"
+            tables[name] = lookup.table
+            joins.append(f" LEFT JOIN {quote_name(name)} AS {lookup.name} ON ({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.key")
+            for c in lookup.table.column_names:
+                if c != "key":
+                    more.append(f"{lookup.name}.{quote_name(c)} AS {lookup.name}_{c}")
+                    internal.append(f"{lookup.name}_{c}")
+        sql = f"(SELECT __r.*, {', '.join(more)} FROM {sql} AS __r{''.join(joins)})"
+    let = list(score.let)
+    if score.function is not None:
+        name = f"sqlml_{score.function.name}_{trained.uid}"
+        register_function(database, name, score.function)
+        args = ", ".join(f"({e})::{t}" for e, t in score.function.arguments)
+        let.insert(0, ("__f", f"{name}({args})"))
+    for name, expression in let:
+        sql = f"(SELECT *, {expression} AS {name} FROM {sql})"
+        internal.append(name)
+    if rest is None:
+        rest = f"* EXCLUDE ({', '.join(internal)})" if internal else "*"
+    return Scored(sql, rest, score, tables)
+
+
+def register_function(database: Database, name: str, function: BatchFunction) -> None:
+    """Make a model's vectorised function callable from SQL."""
+    call = function.call
+
+    def run(*arrays: Any) -> Any:
+        return call(*(a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays))
+
+    database.function(name, run, [t for _, t in function.arguments], function.result)
+
+
+def predicted_code(score: Score, label: Label, threshold: float | None = None) -> str:
+    """SQL of the index of the predicted class."""
+    if len(label.classes) == 2:
+        return f"(CASE WHEN {score.value(1)} > {0.5 if threshold is None else threshold!r} THEN 1 ELSE 0 END)"
+    values = score.list()
+    return f"(list_position({values}, list_max({values})) - 1)"
+
+
+def input_relation(call: Call) -> LocalRelation:
+    """The input rows as the model sees them (after TRANSFORM), columns checked."""
+    context, source, trained = call.context, call.data, call.model
+    try:
+        bind_columns(trained.inputs, source.columns, trained.path)
+    except SchemaError as error:
+        error.span = error.span or source.span
+        raise
+    sql = f"({source.query()})"
+    if context.parameters:
+        sql = context.database.snapshot(source.query(), context.parameters)
+    columns = source.columns
+    if trained.transform is not None:
+        items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in trained.transform.select_items())
+        sql = f"(SELECT {items} FROM {sql})"
+        columns = context.database.describe(f"SELECT * FROM {sql}")
+    return LocalRelation(context.database, sql, columns)

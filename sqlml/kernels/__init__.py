@@ -1,0 +1,1 @@
+"""Numbers: numpy in, numpy out. No SQL, no database, no names of options."""

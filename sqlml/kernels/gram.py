@@ -1,0 +1,202 @@
+"""Weighted cross-product matrices whose one-hot blocks stay sparse, and their linear systems.
+
+The matrix X has q dense columns (the first may be the intercept) and one indicator block per category.
+X' W X is kept in blocks: dense x dense, level x dense, level counts, and level x level for pairs of
+categories. Nothing of size (rows) or (levels x levels of one category) is ever formed.
+
+Solver: eigenvalues for up to `DENSE_LIMIT` columns, which gives the minimum-norm solution of
+collinear systems (full one-hot blocks plus intercept are collinear); above that, preconditioned
+conjugate gradients from 0 (Hestenes and Stiefel 1952), which on a consistent singular system
+converges to the minimum-norm solution in the scaled coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqlml.errors import TrainingError
+from sqlml.kernels.types import F64, I64
+
+DENSE_LIMIT = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Gram:
+    """X' W X in blocks.
+
+    Args:
+        dense: (q, q).
+        levels: number of levels of each category.
+        weight: per category, (levels,): total weight of each level.
+        cross: per category, (levels, q): weighted sums of the dense columns within each level.
+        pairs: (f, g) with f < g -> (row level, column level, weight), each (nnz,).
+    """
+
+    dense: F64
+    levels: tuple[int, ...]
+    weight: tuple[F64, ...]
+    cross: tuple[F64, ...]
+    pairs: dict[tuple[int, int], tuple[I64, I64, F64]]
+
+    @property
+    def size(self) -> int:
+        """Number of columns of X: dense ones first, then the categories in order."""
+        return len(self.dense) + sum(self.levels)
+
+    def starts(self) -> list[int]:
+        """First column of each category."""
+        found, at = [], len(self.dense)
+        for n in self.levels:
+            found.append(at)
+            at += n
+        return found
+
+    def diagonal(self) -> F64:
+        """(size,): the diagonal."""
+        return np.concatenate([np.diag(self.dense), *self.weight])
+
+    def matrix(self) -> F64:
+        """(size, size): the whole matrix."""
+        full = np.zeros((self.size, self.size))
+        q = len(self.dense)
+        full[:q, :q] = self.dense
+        starts = self.starts()
+        for s, w, c in zip(starts, self.weight, self.cross, strict=True):
+            at = np.arange(s, s + len(w))
+            full[at, at] = w
+            full[s : s + len(w), :q] = c
+            full[:q, s : s + len(w)] = c.T
+        for (f, g), (i, j, v) in self.pairs.items():
+            full[starts[f] + i, starts[g] + j] = v
+            full[starts[g] + j, starts[f] + i] = v
+        return full
+
+    def operator(self) -> Callable[[F64], F64]:
+        """v -> (X' W X) v without forming the matrix."""
+        import scipy.sparse as sp
+
+        q, starts = len(self.dense), self.starts()
+        blocks = {
+            k: sp.csr_matrix((v, (i, j)), shape=(self.levels[k[0]], self.levels[k[1]]))
+            for k, (i, j, v) in self.pairs.items()
+        }
+
+        def apply(v: F64) -> F64:
+            out = np.empty_like(v)
+            out[:q] = self.dense @ v[:q]
+            for s, w, c in zip(starts, self.weight, self.cross, strict=True):
+                part = v[s : s + len(w)]
+                out[:q] += c.T @ part
+                out[s : s + len(w)] = w * part + c @ v[:q]
+            for (f, g), block in blocks.items():
+                a, b = starts[f], starts[g]
+                out[a : a + block.shape[0]] += block @ v[b : b + block.shape[1]]
+                out[b : b + block.shape[1]] += block.T @ v[a : a + block.shape[0]]
+            return out
+
+        return apply
+
+
+def solve(gram: Gram, rhs: F64, ridge: F64) -> F64:
+    """Solve (X' W X + diag(ridge)) b = rhs; minimum norm when singular.
+
+    Args:
+        gram: the blocks.
+        rhs: (size,).
+        ridge: (size,), not negative.
+    """
+    if gram.size <= DENSE_LIMIT:
+        return solve_dense(gram.matrix() + np.diag(ridge), rhs)
+    return _conjugate_gradients(gram, rhs, ridge)
+
+
+def solve_dense(a: F64, rhs: F64, rcond: float = 1e-11) -> F64:
+    """Minimum-norm solution of a symmetric positive semi-definite system.
+
+    The matrix is scaled to a unit diagonal first, so that `rcond` does not depend on units; the norm
+    that is minimal is then that of the scaled solution.
+    """
+    d = np.sqrt(np.clip(np.diag(a), 0.0, None))
+    d[d == 0.0] = 1.0
+    values, vectors = np.linalg.eigh(a / np.outer(d, d))
+    keep = values > rcond * max(values[-1], 0.0)
+    if not np.isfinite(values).all():
+        raise TrainingError("the sums of the training rows must be finite. Some product overflowed.")
+    inverse = np.where(keep, 1.0 / np.where(keep, values, 1.0), 0.0)
+    return (vectors @ (inverse * (vectors.T @ (rhs / d)))) / d
+
+
+def inverse_diagonal(a: F64) -> F64:
+    """(size,): the diagonal of the inverse; NaN for columns that are collinear with others."""
+    d = np.sqrt(np.clip(np.diag(a), 0.0, None))
+    d[d == 0.0] = 1.0
+    values, vectors = np.linalg.eigh(a / np.outer(d, d))
+    keep = values > 1e-11 * max(values[-1], 0.0)
+    free = (vectors[:, ~keep] ** 2).sum(axis=1) > 1e-8
+    found = (vectors[:, keep] ** 2 / values[keep]).sum(axis=1) / d**2
+    return np.where(free, np.nan, found)
+
+
+def _conjugate_gradients(gram: Gram, rhs: F64, ridge: F64, tolerance: float = 1e-11, limit: int = 10_000) -> F64:
+    q = len(gram.dense)
+    diagonal = gram.diagonal() + ridge
+    diagonal[diagonal <= 0.0] = 1.0
+    apply = gram.operator()
+    dense = gram.dense + np.diag(ridge[:q])
+    scale = np.sqrt(np.where(np.diag(dense) > 0.0, np.diag(dense), 1.0))
+    values, vectors = np.linalg.eigh(dense / np.outer(scale, scale))
+    values = np.where(values > 1e-10 * values[-1], values, 1.0)
+
+    def precondition(r: F64) -> F64:
+        out = r / diagonal
+        out[:q] = (vectors @ ((vectors.T @ (r[:q] / scale)) / values)) / scale
+        return out
+
+    b = np.zeros_like(rhs)
+    r = rhs.copy()
+    z = precondition(r)
+    p, rho = z.copy(), float(r @ z)
+    first = max(rho, 1e-300)
+    for _ in range(limit):
+        if rho <= tolerance**2 * first:
+            return b
+        ap = apply(p) + ridge * p
+        curvature = float(p @ ap)
+        if curvature <= 0.0:
+            return b
+        alpha = rho / curvature
+        b += alpha * p
+        r -= alpha * ap
+        z = precondition(r)
+        rho, old = float(r @ z), rho
+        p = z + (rho / old) * p
+    return b
+
+
+def lasso(a: F64, rhs: F64, l1: F64, start: F64, tolerance: float = 1e-10, limit: int = 5000) -> F64:
+    """Minimise b' A b / 2 - rhs' b + sum(l1 |b|) by cyclic coordinate descent (Friedman et al. 2010, eq. 5).
+
+    Args:
+        a: (d, d) symmetric positive semi-definite.
+        rhs, l1, start: (d,).
+    """
+    b = start.copy()
+    ab = a @ b
+    diagonal = np.diag(a)
+    scale = max(float(np.abs(rhs).max(initial=0.0)), 1e-300)
+    for _ in range(limit):
+        worst = 0.0
+        for j in np.flatnonzero(diagonal > 0.0):
+            g = rhs[j] - ab[j] + diagonal[j] * b[j]
+            new = np.sign(g) * max(abs(g) - l1[j], 0.0) / diagonal[j]
+            change = new - b[j]
+            if change != 0.0:
+                ab += a[:, j] * change
+                b[j] = new
+                worst = max(worst, abs(change) * diagonal[j])
+        if worst <= tolerance * scale:
+            return b
+    return b

@@ -1,0 +1,154 @@
+"""AUTOENCODER: a network that reproduces its encoded input through a narrow middle layer.
+
+The error of a row is the mean over all encoded inputs (standardised numbers and one-hot columns)
+of the squared difference to its reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sqlml.encode import Encoding
+from sqlml.errors import DataError, OptionError
+from sqlml.kernels.mlp import Network, Rows, default_hidden
+from sqlml.kernels.mlp_train import Training
+from sqlml.kernels.types import F64
+from sqlml.models.base import Model, Score, Task, Trained, TrainingData
+from sqlml.models.blocks import dense_width
+from sqlml.models.networks import (
+    OPTIMIZERS,
+    NetworkOptions,
+    NetworkState,
+    Optimizer,
+    TrainingRows,
+    check_first,
+    fit_network,
+    frozen,
+    network_encoding,
+    pack_weights,
+    refuse_wide,
+    vector_function,
+)
+from sqlml.options import Space, option
+from sqlml.progress import Run
+from sqlml.relation import Relation
+from sqlml.schema import Column
+
+METRICS = ("mean_absolute_error", "mean_squared_error", "mean_squared_log_error")
+#: Order statistics of the training errors that are kept.
+KEPT_ERRORS = 10_001
+#: The reconstruction of one-hot columns is dense; more encoded inputs are refused.
+WIDEST = 50_000
+
+
+@dataclass(frozen=True)
+class AutoencoderOptions(NetworkOptions):
+    """Options of AUTOENCODER."""
+
+    activation_fn: Literal["RELU", "RELU6", "ELU", "SELU", "SIGMOID", "TANH"] = option(
+        "RELU", "Activation of the hidden layers.", tune=Space(always=False)
+    )
+    optimizer: Optimizer = option("ADAM", "The optimiser.", tune=Space(candidates=OPTIMIZERS))
+    learn_rate: float = option(0.001, "Learning rate.", above=0.0, tune=Space(0.0, 1.0, "LOG"))
+    l1_reg_activation: float = option(
+        0.0, "L1 penalty on the activations of the latent layer.", low=0.0, tune=Space(0.0, 10.0, "LOG")
+    )
+
+
+class Autoencoder(Model[AutoencoderOptions, NetworkState]):
+    """Dimensionality reduction, embeddings and anomaly scores."""
+
+    names = ("AUTOENCODER",)
+    task = Task.REDUCTION
+    options = AutoencoderOptions
+    state = NetworkState
+    doc = "Neural network that reproduces its input through a narrow layer."
+    keeps_columns = True
+
+    def encoding(self, options: AutoencoderOptions) -> Encoding:
+        return network_encoding(timestamps=True)
+
+    def check(self, options: AutoencoderOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
+        layers = options.hidden_units
+        if layers is not None and len(layers) % 2 == 0:
+            raise OptionError(
+                f"HIDDEN_UNITS must have an odd number of layers: the middle one is the latent layer. Got {list(layers)}."
+            )
+
+    def train(self, data: TrainingData, options: AutoencoderOptions, run: Run) -> NetworkState:
+        check_first(options, data.device)
+        refuse_wide(data.design)
+        width = data.design.width
+        if width > WIDEST:
+            raise DataError(
+                f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}."
+            )
+        hidden = options.hidden_units or default_hidden(data.rows, width, width)
+        if data.previous is not None and options.hidden_units is None:
+            hidden = data.previous.state.network.hidden
+        p = dense_width(data.design)
+        network = Network("autoencoder", p, width - p, hidden, width, options.activation_fn)
+        settings = Training(
+            batch_size=options.batch_size or min(32, max(1, data.rows)),
+            max_iterations=options.max_iterations,
+            optimizer=options.optimizer,
+            learn_rate=options.learn_rate,
+            dropout=options.dropout,
+            l1=options.l1_reg,
+            l2=options.l2_reg,
+            l1_activation=options.l1_reg_activation,
+            early_stop=options.early_stop,
+            min_rel_progress=options.min_rel_progress,
+            seed=run.seed,
+            device=data.device,
+        )
+        fit = fit_network(data, network, settings, run)
+        state = NetworkState(network, pack_weights(fit.weights), fit.device)
+        errors = np.sort(np.concatenate([e[:, 1] for e in _errors(state, data.train, data)]))
+        return NetworkState(network, state.weights, fit.device, errors=_order_statistics(errors))
+
+    def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
+        network = trained.state.network
+        k = network.hidden[network.latent]
+        return tuple((f"latent_col_{i + 1}", f"__f[{i + 1}]") for i in range(k))
+
+    def score(self, trained: Trained) -> Score:
+        return Score(vector="__f", function=vector_function(trained, "score", "latent"))
+
+    def reconstruction(self, trained: Trained) -> Score:
+        """The errors of a row as three values, in the order of METRICS."""
+        return Score(vector="__f", function=vector_function(trained, "errors", "reconstruction_errors"))
+
+    def metric_names(self, trained: Trained) -> tuple[str, ...]:
+        return METRICS
+
+    def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        total, n = np.zeros(len(METRICS)), 0
+        for errors in _errors(trained.state, data, trained):
+            total += errors.sum(axis=0)
+            n += len(errors)
+        if not n:
+            raise DataError("the evaluation must have at least one row.")
+        return dict(zip(METRICS, (total / n).tolist(), strict=True))
+
+
+def _errors(state: NetworkState, rows: Relation, owner: Any) -> list[F64]:
+    """Reconstruction errors (n, 3) of the rows, piece by piece; `owner` has the design."""
+    ready = frozen(state)
+    found = []
+    for piece in TrainingRows(rows, owner.design, {}, "autoencoder"):
+        part: Rows = piece
+        found.append(ready.reconstruction_errors(part.X, part.codes))
+    return found
+
+
+def _order_statistics(errors: F64) -> F64:
+    """All of few values, else KEPT_ERRORS evenly spaced order statistics (min and max among them)."""
+    if len(errors) <= KEPT_ERRORS:
+        return errors
+    at = np.round(np.linspace(0, len(errors) - 1, KEPT_ERRORS)).astype(np.int64)
+    return errors[at]

@@ -1,0 +1,395 @@
+"""What a model type declares: options, encoding, training, scoring.
+
+A model type is one file with one class. It reads rows through `Relation`, keeps what it learned in a
+frozen record (`state`), and says how to score: with SQL when there is a closed form, else with a
+vectorised function. Everything around it (binding, split, encoding, storage, metrics, the ML
+functions) is derived from this declaration.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import pyarrow as pa
+
+from sqlml.encode import Design, Encoding
+from sqlml.options import option
+from sqlml.progress import Run
+from sqlml.relation import Relation
+from sqlml.schema import Column, quote_literal, quote_name
+from sqlml.split import SplitPlan
+
+
+class Task(enum.Enum):
+    """What a model is for; the metrics and prediction columns follow from it."""
+
+    REGRESSION = "regression"
+    CLASSIFICATION = "classification"
+    CLUSTERING = "clustering"
+    REDUCTION = "dimensionality reduction"
+    RECOMMENDATION = "recommendation"
+    FORECASTING = "forecasting"
+    CONTRIBUTION = "contribution analysis"
+    TRANSFORM = "transform only"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The label column of a supervised model.
+
+    Args:
+        name, sql_type: the column and its DuckDB type.
+        classes: for classifiers the labels as text, in ascending order of their own type; else ().
+        counts: training rows of each class.
+    """
+
+    name: str
+    sql_type: str
+    classes: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def sql(self) -> str:
+        """The number that a regression fits."""
+        return f"{quote_name(self.name)}::DOUBLE"
+
+    @property
+    def code(self) -> str:
+        """SQL of the class index, from 0; NULL for a label that training did not have."""
+        texts = [quote_literal(c) for c in self.classes]
+        text = f"{quote_name(self.name)}::VARCHAR"
+        if len(texts) <= 12:
+            whens = " ".join(f"WHEN {t} THEN {i}" for i, t in enumerate(texts))
+            return f"(CASE {text} {whens} END)"
+        return f"(list_position([{', '.join(texts)}], {text}) - 1)"
+
+    def value(self, code: str) -> str:
+        """SQL of the label of a class index (SQL, from 0), in the type of the label column."""
+        if len(self.classes) == 2:
+            low, high = (f"CAST({quote_literal(c)} AS {self.sql_type})" for c in self.classes)
+            return f"(CASE WHEN {code} = 1 THEN {high} WHEN {code} = 0 THEN {low} END)"
+        texts = ", ".join(quote_literal(c) for c in self.classes)
+        return f"(CAST([{texts}] AS {self.sql_type}[]))[{code} + 1]"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What `Model.train` gets.
+
+    Args:
+        train: the rows to fit.
+        evaluation: held-out rows, or None.
+        design: the encoded features.
+        label: None for unsupervised models.
+        weight: SQL of the weight of a row, or None when all weigh 1.
+        rows: number of training rows.
+        columns: the columns of the training query (after TRANSFORM).
+        previous: the `Trained` to continue from under WARM_START, or None.
+        fidelity: "best" or "bigquery".
+        given: names of the options that the user wrote.
+        extra: further queries of CREATE MODEL, such as custom_holiday.
+        device: SET sqlml.device: "auto", "cpu" or "cuda".
+    """
+
+    train: Relation
+    evaluation: Relation | None
+    design: Design
+    label: Label | None
+    weight: str | None
+    rows: int
+    columns: tuple[Column, ...]
+    previous: Any = None
+    fidelity: Literal["best", "bigquery"] = "best"
+    given: frozenset[str] = frozenset()
+    extra: Mapping[str, Relation] = field(default_factory=dict)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A small table that scoring joins: `on` (SQL over the features) = column `key`; NULL joins NULL.
+
+    A row without a match has NULL in `columns`, which are referred to as `<name>_<column>`.
+    """
+
+    name: str
+    on: str
+    table: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFunction:
+    """A vectorised function: Arrow arrays of the argument expressions in, one Arrow array out.
+
+    Args:
+        call: called with one `pa.Array` per argument, all of one length.
+        arguments: (SQL over the features, DuckDB type).
+        result: DuckDB type of the result.
+        name: tells the functions of one model apart.
+    """
+
+    call: Callable[..., pa.Array]
+    arguments: tuple[tuple[str, str], ...]
+    result: str
+    name: str = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How to compute a model's raw output for a row.
+
+    `let` names intermediate expressions; later ones may use earlier ones, lookups' columns and
+    `__f`, the result of `function`. `values` are the outputs: one number for regression, the probability of each
+    class in order for classification (or `vector`, one SQL expression of type DOUBLE[], when there are many).
+    """
+
+    values: tuple[str, ...] = ()
+    vector: str | None = None
+    let: tuple[tuple[str, str], ...] = ()
+    lookups: tuple[Lookup, ...] = ()
+    function: BatchFunction | None = None
+
+    def list(self) -> str:
+        """SQL of all outputs as DOUBLE[]."""
+        return self.vector or f"[{', '.join(self.values)}]"
+
+    def value(self, i: int) -> str:
+        """SQL of output i, from 0."""
+        return f"({self.vector})[{i + 1}]" if self.vector else self.values[i]
+
+
+O = TypeVar("O")  # noqa: E741
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """The answer of a function that needs nothing but the model: its columns and rows."""
+
+    columns: tuple[Column, ...]
+    table: pa.Table
+
+    @staticmethod
+    def of(columns: Sequence[tuple[str, str, pa.DataType]], rows: Sequence[Mapping[str, object]]) -> Fixed:
+        """From (name, DuckDB type, Arrow type) and rows as mappings."""
+        arrays = {name: pa.array([r.get(name) for r in rows], kind) for name, _, kind in columns}
+        return Fixed(tuple(Column(name, sql) for name, sql, _ in columns), pa.table(arrays))
+
+
+class Model(Generic[O, S]):
+    """A model type. Subclasses set the class variables and write `train` and what applies to them.
+
+    An ML function works on a model type that has the method the function asks for (`centroids` for
+    ML.CENTROIDS, `weights` for ML.WEIGHTS ...); see sqlml/functions.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+    task: ClassVar[Task]
+    options: ClassVar[type]
+    state: ClassVar[type]
+    #: One sentence for SHOW and the documentation.
+    doc: ClassVar[str] = ""
+    #: Largest number of classes of a classifier.
+    max_classes: ClassVar[int] = 1000
+    #: Smallest number of training rows.
+    min_rows: ClassVar[int] = 1
+    #: False for model types whose TRANSFORM clause is refused.
+    transform: ClassVar[bool] = True
+    #: Whether ML.PREDICT of a dimensionality reduction returns the input columns too.
+    keeps_columns: ClassVar[bool] = False
+    #: False for models that read columns themselves, without automatic preprocessing (`data.design` is then empty).
+    encoded: ClassVar[bool] = True
+
+    def encoding(self, options: O) -> Encoding:
+        """How the feature columns are encoded."""
+        return Encoding()
+
+    def check(self, options: O, given: frozenset[str], columns: Sequence[Column]) -> None:
+        """Refuse combinations of options. Raises `OptionError`, `SchemaError` or `NotSupportedError`."""
+
+    def reserved(self, options: O) -> tuple[str, ...]:
+        """Names of columns that are not features (ids, time stamps, weights)."""
+        return ()
+
+    def split(self, options: O) -> SplitPlan:
+        """How rows are held out."""
+        if hasattr(options, "data_split_method"):
+            return SplitPlan(
+                options.data_split_method,
+                options.data_split_eval_fraction,
+                getattr(options, "data_split_test_fraction", None),
+                options.data_split_col,
+                getattr(options, "num_trials", None) is not None,
+            )
+        return SplitPlan("NO_SPLIT")
+
+    def weight(self, options: O, label: Label | None) -> str | None:
+        """SQL of the weight of a row, or None."""
+        return class_weight(options, label)
+
+    def train(self, data: TrainingData, options: O, run: Run) -> S:
+        """Fit. Raises `DataError` or `TrainingError`; reports every iteration to `run`."""
+        raise NotImplementedError
+
+    def score(self, trained: Trained) -> Score:
+        """How to predict."""
+        raise NotImplementedError
+
+    def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
+        """(name, SQL over the score's names) of ML.PREDICT's columns; not asked of models with a label."""
+        raise NotImplementedError
+
+    def metric_names(self, trained: Trained) -> tuple[str, ...]:
+        """Columns of ML.EVALUATE; not asked of models with a label."""
+        return ()
+
+    def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        """Metrics over rows (after TRANSFORM), by column; not asked of models with a label."""
+        raise NotImplementedError
+
+    def training_info(self, trained: Trained) -> Fixed:
+        """The rows of ML.TRAINING_INFO, the latest iteration first."""
+        rows = [
+            {
+                "training_run": i.training_run,
+                "iteration": i.iteration,
+                "loss": i.loss,
+                "eval_loss": i.eval_loss,
+                "learning_rate": i.learning_rate,
+                "duration_ms": i.duration_ms,
+            }
+            for i in reversed(trained.iterations)
+        ]
+        return Fixed.of(TRAINING_INFO, rows)
+
+
+TRAINING_INFO = (
+    ("training_run", "BIGINT", pa.int64()),
+    ("iteration", "BIGINT", pa.int64()),
+    ("loss", "DOUBLE", pa.float64()),
+    ("eval_loss", "DOUBLE", pa.float64()),
+    ("learning_rate", "DOUBLE", pa.float64()),
+    ("duration_ms", "BIGINT", pa.int64()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStatistics:
+    """A line of ML.FEATURE_INFO; of the columns before TRANSFORM."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    median: float | None = None
+    stddev: float | None = None
+    category_count: int | None = None
+    null_count: int = 0
+    dimension: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A trained model, as the catalog keeps it.
+
+    Args:
+        dataset, name: where it is filed.
+        uid: unique for every training.
+        model: the model type's name.
+        options: the bound options; `given` are the names that were written.
+        query: the user's training query.
+        inputs: columns that prediction needs (before TRANSFORM).
+        metrics: of ML.EVALUATE without data, by column.
+        evaluation: what else the functions without data need (confusion counts, scores), as arrays.
+        training_run: 0 for a new model, one more for each warm start.
+    """
+
+    dataset: str
+    name: str
+    uid: str
+    model: str
+    options: Any
+    given: tuple[str, ...]
+    query: str
+    inputs: tuple[Column, ...]
+    label: Label | None
+    design: Design
+    transform: Any
+    state: Any
+    statistics: tuple[FeatureStatistics, ...]
+    iterations: tuple[Any, ...]
+    metrics: Mapping[str, float | None]
+    evaluation: Mapping[str, Any]
+    rows: int
+    eval_rows: int
+    fidelity: Literal["best", "bigquery"]
+    seed: int
+    training_run: int
+    created: Any
+    versions: Mapping[str, str]
+    trials: tuple[Any, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """dataset.name"""
+        return f"{self.dataset}.{self.name}"
+
+
+# ---------------------------------------------------------------- options that several types share
+
+
+_RECORDED = "it is kept with the model; no outside service is asked."
+
+
+@dataclass(frozen=True)
+class RegistryOptions:
+    """Options of the external model registry and key service: recorded, without effect here."""
+
+    model_registry: Literal["VERTEX_AI"] | None = option(None, "External model registry.", note=_RECORDED)
+    vertex_ai_model_id: str | None = option(None, "Registry id of the model.", note=_RECORDED)
+    vertex_ai_model_version_aliases: tuple[str, ...] | None = option(
+        None, "Aliases of the registered version.", note=_RECORDED
+    )
+    kms_key_name: str | None = option(None, "Key of the stored model.", note=_RECORDED)
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Options that hold rows out."""
+
+    data_split_method: Literal["AUTO_SPLIT", "RANDOM", "CUSTOM", "SEQ", "NO_SPLIT"] = option(
+        "AUTO_SPLIT", "How rows are divided into training and evaluation rows."
+    )
+    data_split_eval_fraction: float | None = option(
+        None, "Share of the rows that is held out for evaluation; 0.2 when needed.", low=0.0, below=1.0
+    )
+    data_split_col: str | None = option(None, "Column that drives a CUSTOM or SEQ split; it is not a feature.")
+
+
+@dataclass(frozen=True)
+class ClassWeightOptions:
+    """Options that weigh classes."""
+
+    auto_class_weights: bool = option(False, "Weigh each class by rows / (rows of the class * number of classes).")
+    class_weights: tuple[tuple[str, float], ...] | None = option(
+        None, "Weight of every class, as (label, weight).", low=0.0
+    )
+
+
+def class_weight(options: Any, label: Label | None) -> str | None:
+    """SQL of a row's weight by its class, or None."""
+    if label is None or not label.classes:
+        return None
+    if getattr(options, "auto_class_weights", False):
+        n, k = sum(label.counts), len(label.classes)
+        weights = [n / (k * c) for c in label.counts]
+    elif getattr(options, "class_weights", None):
+        table = dict(options.class_weights)
+        weights = [table[c] for c in label.classes]
+    else:
+        return None
+    whens = " ".join(f"WHEN {i} THEN {quote_literal(float(w))}" for i, w in enumerate(weights))
+    return f"(CASE {label.code} {whens} END)"

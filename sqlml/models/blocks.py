@@ -1,0 +1,145 @@
+"""Encoded rows in memory, block by block: for models and solvers that need rows rather than sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sqlml.encode import Category, Design, Number, Set, Sparse, Vector
+from sqlml.kernels.types import F64, I32
+from sqlml.relation import Relation
+
+#: Blocks are kept in memory when the encoded rows are smaller than this.
+CACHE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows.
+
+    Args:
+        dense: (n, p): all columns that are plain numbers, in the order of the design, categories left out.
+        codes: per category feature, (n,): index into its levels, -1 for a value without a level.
+        extra: further columns that were asked for, each (n,); NULL is NaN.
+    """
+
+    dense: F64
+    codes: tuple[I32, ...]
+    extra: Mapping[str, F64]
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+
+def dense_width(design: Design) -> int:
+    """Number of columns of `Block.dense`."""
+    return sum(f.width for f in design.features if not isinstance(f, Category))
+
+
+def categories(design: Design) -> tuple[Category, ...]:
+    """The category features, in order."""
+    return tuple(f for f in design.features if isinstance(f, Category))
+
+
+def expressions(design: Design) -> dict[str, str]:
+    """Name -> SQL of what `decode` needs of each feature: raw numbers, texts and arrays."""
+    found = {}
+    for i, f in enumerate(design.features):
+        found[f"f{i}"] = f.scaled() if isinstance(f, Number) else f.sql
+    return found
+
+
+def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[I32, ...]]:
+    """Arrow columns named as in `expressions` -> (dense, codes)."""
+    rows = len(next(iter(columns.values()))) if columns else 0
+    dense = np.zeros((rows, dense_width(design)))
+    codes: list[I32] = []
+    at = 0
+    for i, f in enumerate(design.features):
+        column = columns[f"f{i}"]
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        if isinstance(f, Category):
+            codes.append(level_codes(f.levels, column))
+            continue
+        if isinstance(f, Number):
+            dense[:, at] = column.to_numpy(zero_copy_only=False)
+        elif isinstance(f, Set):
+            _fill_set(f, column, dense[:, at : at + f.width])
+        elif isinstance(f, Vector):
+            _fill_vector(column, dense[:, at : at + f.width])
+        elif isinstance(f, Sparse):
+            _fill_sparse(f, column, dense[:, at : at + f.width])
+        at += f.width
+    return dense, tuple(codes)
+
+
+def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
+    """Index of each value among the levels, -1 when it is none of them."""
+    known = pa.array(levels, pa.string())
+    found = pc.index_in(column.cast(pa.string()), value_set=known, skip_nulls=False)
+    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
+    flat = column.flatten()
+    rows = pc.list_parent_indices(column).to_numpy()
+    codes = level_codes(f.levels, flat)
+    good = codes >= 0
+    out[rows[good], codes[good]] = 1.0
+    if None in f.levels:
+        missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+        out[missing, f.levels.index(None)] = 1.0
+
+
+def _fill_vector(column: pa.Array, out: F64) -> None:
+    flat = pc.fill_null(column.flatten(), 0.0).to_numpy(zero_copy_only=False)
+    rows = pc.list_parent_indices(column).to_numpy()
+    if len(rows) == 0:
+        return
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(rows)) + 1])
+    place = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    good = place < out.shape[1]
+    out[rows[good], place[good]] = flat[good]
+
+
+def _fill_sparse(f: Sparse, column: pa.Array, out: F64) -> None:
+    flat = column.flatten()
+    rows = pc.list_parent_indices(column).to_numpy()
+    index = pc.fill_null(pc.struct_field(flat, f.index_field), -1).to_numpy(zero_copy_only=False)
+    value = pc.fill_null(pc.struct_field(flat, f.value_field).cast(pa.float64()), 0.0)
+    good = (index >= 0) & (index < out.shape[1])
+    np.add.at(out, (rows[good], index[good].astype(np.int64)), value.to_numpy(zero_copy_only=False)[good])
+
+
+def read(
+    relation: Relation, design: Design, extra: Mapping[str, str] | None = None, rows: int = 65_536
+) -> Iterator[Block]:
+    """Encoded blocks of the rows; `extra` names further SQL expressions."""
+    features = expressions(design)
+    more = {f"e{i}": f"({sql})::DOUBLE" for i, sql in enumerate((extra or {}).values())}
+    wanted = {**features, **more} or {"e": "1"}
+    for batch in relation.batches(wanted, rows):
+        columns = {name: batch.column(i) for i, name in enumerate(wanted)}
+        dense, codes = decode(design, {k: v for k, v in columns.items() if k in features})
+        if not features:
+            dense = np.zeros((batch.num_rows, 0))
+        found = {}
+        for i, name in enumerate(extra or {}):
+            found[name] = np.array(columns[f"e{i}"].to_numpy(zero_copy_only=False), dtype=np.float64)
+        yield Block(dense, codes, found)
+
+
+def repeated(
+    relation: Relation, design: Design, extra: Mapping[str, str], rows: int, limit: int = CACHE_BYTES
+) -> Callable[[], Iterator[Block]]:
+    """A callable that gives the blocks again and again; they stay in memory when they are small."""
+    size = rows * (8 * dense_width(design) + 4 * len(categories(design)) + 8 * len(extra))
+    if size > limit:
+        return lambda: read(relation, design, extra)
+    kept = list(read(relation, design, extra))
+    return lambda: iter(kept)

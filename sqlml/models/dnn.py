@@ -1,0 +1,184 @@
+"""DNN_CLASSIFIER and DNN_REGRESSOR: multi-layer perceptrons, trained with torch, scored with numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.encode import Encoding
+from sqlml.errors import OptionError
+from sqlml.kernels.mlp import Network, default_hidden
+from sqlml.kernels.mlp_train import Training
+from sqlml.models.base import (
+    BatchFunction,
+    ClassWeightOptions,
+    Model,
+    Score,
+    SplitOptions,
+    Task,
+    Trained,
+    TrainingData,
+)
+from sqlml.models.blocks import dense_width
+from sqlml.models.glm import refuse_unknown_classes
+from sqlml.models.networks import (
+    OPTIMIZERS,
+    PROXIMAL,
+    NetworkOptions,
+    NetworkState,
+    Optimizer,
+    arguments,
+    check_first,
+    fit_network,
+    frozen,
+    global_attributions,
+    list_array,
+    network_encoding,
+    pack_weights,
+    refuse_wide,
+    rows_of_arrays,
+)
+from sqlml.options import Space, option
+from sqlml.progress import Run
+from sqlml.schema import Column
+
+Activation = Literal["RELU", "RELU6", "CRELU", "ELU", "SELU", "SIGMOID", "TANH"]
+
+
+@dataclass(frozen=True)
+class SupervisedOptions(NetworkOptions, SplitOptions):
+    """Options of the networks with a label."""
+
+    activation_fn: Activation = option("RELU", "Activation of the hidden layers.", tune=Space(always=False))
+    input_label_cols: tuple[str, ...] | None = option(
+        None, "The label column; by default the column called label."
+    )
+    enable_global_explain: bool = option(False, "Compute global attributions at training time.")
+
+
+@dataclass(frozen=True)
+class DnnRegressorOptions(SupervisedOptions):
+    """Options of DNN_REGRESSOR."""
+
+    optimizer: Optimizer = option("ADAM", "The optimiser.", tune=Space(candidates=OPTIMIZERS))
+    learn_rate: float = option(0.001, "Learning rate.", above=0.0, tune=Space(0.0, 1.0))
+    integrated_gradients_num_steps: int = option(15, "Points of the integrated gradients.", low=1, high=30)
+
+
+@dataclass(frozen=True)
+class DnnClassifierOptions(ClassWeightOptions, DnnRegressorOptions):
+    """Options of DNN_CLASSIFIER."""
+
+
+class SupervisedNetwork(Model[Any, NetworkState]):
+    """Base of the networks with a label."""
+
+    state = NetworkState
+    wide = False
+
+    def encoding(self, options: Any) -> Encoding:
+        return network_encoding()
+
+    def check(self, options: Any, given: frozenset[str], columns: Sequence[Column]) -> None:
+        steps = "integrated_gradients_num_steps"
+        if steps in given and not options.enable_global_explain:
+            raise OptionError(f"{steps.upper()} must be given only with ENABLE_GLOBAL_EXPLAIN = TRUE.")
+        self.settings(options, 1)
+        check_penalties(options, self.optimizers(options))
+
+    def optimizers(self, options: Any) -> tuple[str, ...]:
+        """The optimisers of the halves."""
+        return (options.optimizer,)
+
+    def settings(self, options: Any, rows: int) -> Training:
+        """The kernel's settings, but for seed and device."""
+        return Training(
+            batch_size=options.batch_size or min(32, max(1, rows)),
+            max_iterations=options.max_iterations,
+            optimizer=options.optimizer,
+            learn_rate=options.learn_rate,
+            dropout=options.dropout,
+            l1=options.l1_reg,
+            l2=options.l2_reg,
+            early_stop=options.early_stop,
+            min_rel_progress=options.min_rel_progress,
+        )
+
+    def train(self, data: TrainingData, options: Any, run: Run) -> NetworkState:
+        assert data.label is not None
+        check_first(options, data.device)
+        refuse_wide(data.design)
+        refuse_unknown_classes(data.label, options)
+        network = self.network(data, options)
+        settings = with_place(self.settings(options, data.rows), run.seed, data.device)
+        fit = fit_network(data, network, settings, run)
+        attributions = None
+        if options.enable_global_explain:
+            attributions = global_attributions(
+                data, network, fit.weights, options.integrated_gradients_num_steps
+            )
+        return NetworkState(network, pack_weights(fit.weights), fit.device, attributions)
+
+    def network(self, data: TrainingData, options: Any) -> Network:
+        """The shape that fits the columns and the label."""
+        assert data.label is not None
+        classes = len(data.label.classes)
+        task: Any = "regression" if not classes else "binary" if classes == 2 else "multiclass"
+        outputs = classes if classes > 2 else 1
+        p = dense_width(data.design)
+        hidden = options.hidden_units or default_hidden(data.rows, data.design.width, outputs)
+        if data.previous is not None and options.hidden_units is None:
+            hidden = data.previous.state.network.hidden
+        return Network(task, p, data.design.width - p, hidden, outputs, options.activation_fn, self.wide)
+
+    def score(self, trained: Trained) -> Score:
+        state: NetworkState = trained.state
+        ready, design = frozen(state), trained.design
+
+        def run(*arrays: pa.Array) -> pa.Array:
+            rows = rows_of_arrays(design, arrays)
+            found = ready.predict(rows.X, rows.codes)
+            return list_array(found) if found.ndim == 2 else pa.array(np.ascontiguousarray(found))
+
+        many = state.network.task == "multiclass"
+        function = BatchFunction(run, arguments(design), "DOUBLE[]" if many else "DOUBLE")
+        if many:
+            return Score(vector="__f", function=function)
+        return Score(("1.0 - __f", "__f") if state.network.task == "binary" else ("__f",), function=function)
+
+
+def check_penalties(options: Any, optimizers: Sequence[str]) -> None:
+    """L1 and L2 exist as proximal steps; ADAM and RMSPROP have none."""
+    if (options.l1_reg or options.l2_reg) and not PROXIMAL & set(optimizers):
+        name = "L1_REG" if options.l1_reg else "L2_REG"
+        raise OptionError(
+            f"{name} must come with the OPTIMIZER ADAGRAD, FTRL or SGD. Got {', '.join(optimizers)}.",
+            hint="add OPTIMIZER='ADAGRAD'.",
+        )
+
+
+def with_place(settings: Training, seed: int, device: Any) -> Training:
+    """The settings with a seed and a device."""
+    return replace(settings, seed=seed, device=device)
+
+
+class DnnClassifier(SupervisedNetwork):
+    """Classification by a network."""
+
+    names = ("DNN_CLASSIFIER",)
+    task = Task.CLASSIFICATION
+    options = DnnClassifierOptions
+    doc = "Neural network for two or more labels."
+
+
+class DnnRegressor(SupervisedNetwork):
+    """Regression by a network."""
+
+    names = ("DNN_REGRESSOR",)
+    task = Task.REGRESSION
+    options = DnnRegressorOptions
+    doc = "Neural network for numbers."

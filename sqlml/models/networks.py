@@ -1,0 +1,388 @@
+"""What the neural model types share: options, rows for the kernel, stored weights, attributions.
+
+The encoded rows of a design become the kernel's `Rows`: plain numbers side by side, and one code per
+category column that counts through all levels of all columns. Weights are stored as safetensors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.encode import Category, Design, Encoding, Number, Set, Vector
+from sqlml.errors import FormatError, NotSupportedError, OptionError
+from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows
+from sqlml.kernels.mlp_train import Fit, Training, import_torch, resolve_device, train
+from sqlml.kernels.types import F32, F64
+from sqlml.models.base import BatchFunction, RegistryOptions, Trained, TrainingData
+from sqlml.models.blocks import Block, categories, decode, dense_width, expressions, read
+from sqlml.options import Space, option
+from sqlml.progress import Run
+from sqlml.relation import Relation
+from sqlml.schema import Kind, quote_name
+
+OPTIMIZERS = ("ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD")
+#: Optimisers with a proximal step for L1 and L2.
+PROXIMAL = frozenset({"ADAGRAD", "FTRL", "SGD"})
+Optimizer = Literal["ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD"]
+
+#: Training rows are kept in memory up to this size, or a quarter of the machine's memory if that is less.
+MEMORY = 8 * 2**30
+STREAM_ROWS = 262_144
+#: Array columns are written out as dense numbers; wider designs are refused.
+DENSE_COLUMNS = 20_000
+#: Global attributions are taken over at most this many training rows.
+EXPLAINED_ROWS = 10_000
+
+NETWORK_KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
+_REGULARISED = Space(0.0, 10.0, "LOG")
+
+
+@dataclass(frozen=True)
+class NetworkOptions(RegistryOptions):
+    """Options that all networks have."""
+
+    hidden_units: tuple[int, ...] | None = option(
+        None,
+        "Sizes of the hidden layers; by default one of min(128, rows / (10 * (inputs + outputs))) units.",
+        low=1,
+        tune=Space(always=False),
+    )
+    dropout: float = option(
+        0.0, "Share of hidden units left out of each step.", low=0.0, below=1.0, tune=Space(0.0, 0.8)
+    )
+    batch_size: int | None = option(
+        None, "Rows per step; at most 32 by default.", low=1, high=8192, tune=Space(16, 1024, "LOG")
+    )
+    l1_reg: float = option(0.0, "L1 penalty of the optimiser.", low=0.0, tune=_REGULARISED)
+    l2_reg: float = option(0.0, "L2 penalty of the optimiser.", low=0.0, tune=_REGULARISED)
+    max_iterations: int = option(20, "Upper bound on the number of passes over the rows.", low=1)
+    early_stop: bool = option(True, "Stop when an iteration improves the loss by less than MIN_REL_PROGRESS.")
+    min_rel_progress: float = option(
+        0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0
+    )
+    warm_start: bool = option(False, "Continue the training of the existing model.")
+    tf_version: Literal["1.15", "2.8.0", "2.17.0"] | None = option(
+        None, "Version of the service's training framework; it changes nothing here."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkState:
+    """A trained network.
+
+    Args:
+        network: its shape.
+        weights: the arrays of `kernels.mlp` in safetensors format.
+        device: where it was trained.
+        attributions: mean absolute attribution per feature, (classes or 1, features); None unless asked for.
+        errors: autoencoders: order statistics of the rows' reconstruction errors in training, ascending.
+    """
+
+    network: Network
+    weights: bytes
+    device: str = "cpu"
+    attributions: F64 | None = None
+    errors: F64 | None = None
+
+
+def network_encoding(*, timestamps: bool = False) -> Encoding:
+    """Standardised numbers and one-hot categories; time stamps only where the service takes them."""
+    kinds = NETWORK_KINDS | {Kind.TIMESTAMP} if timestamps else NETWORK_KINDS
+    return Encoding("standardize", "one_hot", frozenset(kinds))
+
+
+# ---------------------------------------------------------------- rows
+
+
+def offsets(design: Design) -> list[int]:
+    """First code of each category column, and the number of codes."""
+    found = [0]
+    for c in categories(design):
+        found.append(found[-1] + len(c.levels))
+    return found
+
+
+def kernel_rows(design: Design, dense: F64, codes: Sequence[Any]) -> Rows:
+    """The kernel's rows of a decoded block: levels are counted through, R stands for none of them."""
+    at = offsets(design)
+    out = np.full((len(dense), len(codes)), at[-1], np.int32)
+    for j, code in enumerate(codes):
+        known = code >= 0
+        out[known, j] = code[known] + at[j]
+    return Rows(dense.astype(np.float32), out)
+
+
+class TrainingRows:
+    """The encoded rows of a relation, read anew in every pass: for rows that do not fit into memory."""
+
+    def __init__(self, relation: Relation, design: Design, extra: Mapping[str, str], task: str):
+        self.relation, self.design, self.extra, self.task = relation, design, dict(extra), task
+
+    def __iter__(self) -> Iterator[Rows]:
+        for block in read(self.relation, self.design, self.extra, STREAM_ROWS):
+            found = self._rows(block)
+            if len(found):
+                yield found
+
+    def _rows(self, block: Block) -> Rows:
+        rows = kernel_rows(self.design, block.dense, block.codes)
+        if "y" not in block.extra:
+            return rows
+        y, w = block.extra["y"], block.extra.get("w")
+        kind: type[np.int32 | np.float32] = np.int32 if self.task == "multiclass" else np.float32
+        good = np.isfinite(y)  # a held-out label that training did not have
+        if good.all():
+            return Rows(rows.X, rows.codes, y.astype(kind), None if w is None else w.astype(np.float32))
+        weights = None if w is None else w[good].astype(np.float32)
+        return Rows(rows.X[good], rows.codes[good], y[good].astype(kind), weights)
+
+    def packed(self) -> Rows:
+        """All rows at once."""
+        parts = list(self)
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            p, C = dense_width(self.design), len(categories(self.design))
+            return Rows(np.zeros((0, p), np.float32), np.zeros((0, C), np.int32), np.zeros(0, np.float32))
+        y = None if parts[0].y is None else np.concatenate([p.y for p in parts])
+        w = None if parts[0].w is None else np.concatenate([p.w for p in parts])
+        return Rows(np.concatenate([p.X for p in parts]), np.concatenate([p.codes for p in parts]), y, w)
+
+
+def fits_in_memory(design: Design, rows: int) -> bool:
+    """Whether the packed rows, and one copy of them, stay within the budget."""
+    size = 2 * 4 * rows * (dense_width(design) + len(categories(design)) + 2)
+    total = MEMORY
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        total = min(total, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
+    return size <= total
+
+
+# ---------------------------------------------------------------- training
+
+
+def check_first(options: NetworkOptions, device: str) -> None:
+    """Refuse what can be refused before rows are read: no torch, no GPU."""
+    import_torch()
+    resolve_device(device)
+
+
+def fit_network(data: TrainingData, network: Network, settings: Training, run: Run) -> Fit:
+    """Train on the rows of the statement; they are streamed when they do not fit into memory."""
+    extra = {}
+    if data.label is not None:
+        extra["y"] = data.label.code if data.label.classes else data.label.sql
+    if data.weight is not None:
+        extra["w"] = data.weight
+    source = TrainingRows(data.train, data.design, extra, network.task)
+    held = None
+    if data.evaluation is not None:
+        held = TrainingRows(data.evaluation, data.design, extra, network.task).packed()
+    start = None if data.previous is None else earlier_weights(data, network)
+    return train(
+        network,
+        source.packed() if fits_in_memory(data.design, data.rows) else source,
+        settings,
+        evaluation=held if held is not None and len(held) else None,
+        start=start,
+        report=run.report,
+        poll=lambda: run.tell("training"),
+    )
+
+
+def refuse_wide(design: Design) -> None:
+    """Array columns are dense in memory: refuse vocabularies that would not fit."""
+    width = dense_width(design)
+    if width > DENSE_COLUMNS:
+        widest = max((f for f in design.features if not isinstance(f, Category)), key=lambda f: f.width)
+        raise NotSupportedError(
+            f"networks take at most {DENSE_COLUMNS} numeric inputs. The features have {width},"
+            f" of which {widest.width} in {widest.source}."
+        )
+
+
+def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
+    """The weights of the model that WARM_START continues, for the new statistics of the columns.
+
+    Numbers are standardised anew and levels may have come or gone, so the first layer (and the last
+    of an autoencoder) is rewritten such that the network computes what it did before.
+    """
+    old: NetworkState = data.previous.state
+    if old.network.hidden != network.hidden or old.network.activation != network.activation:
+        raise OptionError(
+            f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training."
+        )
+    was, now = data.previous.design, data.design
+    same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
+    if not same or dense_width(was) != dense_width(now) or old.network.task != network.task:
+        raise OptionError("WARM_START must keep the columns and labels of the first training.")
+    if network.task == "multiclass" and old.network.outputs != network.outputs:
+        raise OptionError("WARM_START must keep the columns and labels of the first training.")
+    w: dict[str, Any] = {k: np.array(v) for k, v in frozen(old).weights.items()}
+    ratio, shift = _rescaling(was, now)
+    rows = _matching_levels(was, now)
+    for name in ("layer.0", "wide"):
+        if f"{name}.weight" not in w:
+            continue
+        bias = "layer.0.bias" if name == "layer.0" else f"layer.{len(network.hidden)}.bias"
+        w[bias] = w[bias] + shift @ w[f"{name}.weight"]
+        w[f"{name}.weight"] = w[f"{name}.weight"] * ratio[:, None]
+        table = np.vstack([w[f"{name}.table"], np.zeros((1, w[f"{name}.table"].shape[1]), np.float32)])
+        w[f"{name}.table"] = table[rows]
+    if network.task == "autoencoder":
+        last = f"layer.{len(network.hidden)}"
+        keep = np.concatenate([np.arange(len(ratio)), len(ratio) + rows])
+        scale = np.concatenate([1.0 / ratio, np.ones(len(rows))])
+        move = np.concatenate([-shift / ratio, np.zeros(len(rows))])
+        weight, bias_ = w[f"{last}.weight"], w[f"{last}.bias"]
+        w[f"{last}.weight"] = np.column_stack([weight, np.zeros(len(weight))])[:, keep] * scale
+        w[f"{last}.bias"] = np.append(bias_, 0.0)[keep] * scale + move
+    return {k: np.ascontiguousarray(v, np.float32) for k, v in w.items()}
+
+
+def _rescaling(was: Design, now: Design) -> tuple[F64, F64]:
+    """old value = ratio * new value + shift, per dense column."""
+    ratio, shift = np.ones(dense_width(now)), np.zeros(dense_width(now))
+    at = 0
+    for a, b in zip(was.features, now.features, strict=True):
+        if isinstance(b, Category):
+            continue
+        if isinstance(a, Number) and isinstance(b, Number):
+            ratio[at] = b.scale / a.scale
+            shift[at] = (b.shift - a.shift) / a.scale
+        at += b.width
+    return ratio, shift
+
+
+def _matching_levels(was: Design, now: Design) -> Any:
+    """Per new code the old one; the number of old codes where there was none."""
+    found, at = [], offsets(was)
+    for j, (a, b) in enumerate(zip(categories(was), categories(now), strict=True)):
+        known = {level: at[j] + i for i, level in enumerate(a.levels)}
+        found += [known.get(level, at[-1]) for level in b.levels]
+    return np.array(found, dtype=np.int64)
+
+
+# ---------------------------------------------------------------- weights
+
+
+def pack_weights(weights: Mapping[str, Any]) -> bytes:
+    """Arrays in safetensors format."""
+    save = _safetensors().save
+    return bytes(save({k: np.ascontiguousarray(v, np.float32) for k, v in weights.items()}))
+
+
+def frozen(state: NetworkState) -> Frozen:
+    """The network, ready for prediction."""
+    return _frozen(state.network, state.weights)
+
+
+@lru_cache(maxsize=8)
+def _frozen(network: Network, weights: bytes) -> Frozen:
+    module = _safetensors()
+    try:
+        arrays = module.load(weights)
+    except Exception as error:  # noqa: BLE001 - the library's own error type, which is not public
+        raise FormatError(f"the weights of a network cannot be read: {error}.") from None
+    return Frozen(network, arrays)
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy as module
+    except ImportError:
+        raise NotSupportedError(
+            "neural networks need the package safetensors, which is not installed.",
+            hint='pip install "sqlml[torch]"',
+        ) from None
+    return module
+
+
+# ---------------------------------------------------------------- scoring and explaining
+
+
+def arguments(design: Design) -> tuple[tuple[str, str], ...]:
+    """(SQL, DuckDB type) of what `decode` needs of each feature."""
+    found = []
+    for f, sql in zip(design.features, expressions(design).values(), strict=True):
+        if isinstance(f, Number):
+            kind = "DOUBLE"
+        elif isinstance(f, Category):
+            kind = "VARCHAR"
+        elif isinstance(f, Set):
+            kind = "VARCHAR[]"
+        elif isinstance(f, Vector):
+            kind = "DOUBLE[]"
+        else:
+            kind = f"STRUCT({quote_name(f.index_field)} BIGINT, {quote_name(f.value_field)} DOUBLE)[]"
+        found.append((sql, kind))
+    return tuple(found)
+
+
+def rows_of_arrays(design: Design, arrays: Sequence[pa.Array]) -> Rows:
+    """The kernel's rows of Arrow arrays in the order of `arguments`."""
+    return kernel_rows(design, *decode(design, {f"f{i}": a for i, a in enumerate(arrays)}))
+
+
+def list_array(values: F64) -> pa.Array:
+    """(n, k) as an Arrow list array."""
+    n, k = values.shape
+    ends = np.arange(0, (n + 1) * k, k, dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.ravel(), pa.float64()))
+
+
+def vector_function(trained: Trained, name: str, method: str) -> BatchFunction:
+    """A method of `Frozen` that gives (n, k), as a function with result DOUBLE[]."""
+    design = trained.design
+    call = getattr(frozen(trained.state), method)
+
+    def run(*arrays: pa.Array) -> pa.Array:
+        rows = rows_of_arrays(design, arrays)
+        return list_array(np.asarray(call(rows.X, rows.codes), np.float64))
+
+    return BatchFunction(run, arguments(design), "DOUBLE[]", name)
+
+
+def feature_attributions(design: Design, found: Attribution) -> F64:
+    """Attributions summed over the columns of each feature: (n, features)."""
+    out = np.zeros((len(found.value), len(design.features)))
+    dense = category = 0
+    for i, f in enumerate(design.features):
+        if isinstance(f, Category):
+            out[:, i] = found.categories[:, category]
+            category += 1
+        else:
+            out[:, i] = found.numbers[:, dense : dense + f.width].sum(axis=1)
+            dense += f.width
+    return out
+
+
+def global_attributions(data: TrainingData, network: Network, weights: Mapping[str, Any], steps: int) -> F64:
+    """Mean absolute attribution of each feature, per class (one row for numbers and two labels).
+
+    Over at most EXPLAINED_ROWS training rows. Units: those of the label for regression, log odds
+    or logits for classification.
+    """
+    source = TrainingRows(data.train, data.design, {}, network.task)
+    rows, seen = [], 0
+    for part in source:
+        rows.append(part)
+        seen += len(part)
+        if seen >= EXPLAINED_ROWS:
+            break
+    X = np.concatenate([r.X for r in rows])[:EXPLAINED_ROWS]
+    codes = np.concatenate([r.codes for r in rows])[:EXPLAINED_ROWS]
+    ready = Frozen(network, weights)
+    unit = float(weights["target"][1]) if network.task == "regression" else 1.0
+    found = []
+    for j in range(network.outputs):
+        parts = ready.attributions(X, codes, output=j, steps=steps)
+        found.append(np.abs(feature_attributions(data.design, parts)).mean(axis=0) * unit)
+    return np.array(found)

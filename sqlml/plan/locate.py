@@ -1,0 +1,70 @@
+"""DuckDB's errors, put at the place in the user's own text, with the nearest name as a hint."""
+
+from __future__ import annotations
+
+import re
+
+from sqlml.errors import DatabaseError, Error, Span, did_you_mean
+from sqlml.guards import guard_error
+from sqlml.plan.session import Session
+
+_COLUMN = re.compile(r'Referenced column "([^"]+)" (?:not found|was not found)|does not have a column named "([^"]+)"')
+_TABLE = re.compile(r"Table with name (\S+) does not exist|Referenced table \"([^\"]+)\" not found")
+_SCHEMA = re.compile(r"Schema with name (\S+) does not exist|schema \"?([\w.]+)\"? does not exist", re.I)
+_FUNCTION = re.compile(r"(?:Scalar|Aggregate|Table|Macro)?[ \w]*Function with name (\S+) does not exist", re.I)
+_NEAR = re.compile(r"syntax error at or near \"([^\"]+)\"|syntax error at end of input")
+_CANDIDATES = re.compile(r"Candidate (?:bindings|functions):?\s*(.*)", re.S)
+
+
+def locate(error: Error, text: str, span: Span, session: Session) -> Error:
+    """The error to raise for one that DuckDB raised for the statement at `span` of `text`."""
+    if error.span is not None or not isinstance(error, DatabaseError):
+        return error
+    marked = guard_error(error.message)
+    if marked is not None:
+        return marked
+    message = error.message
+    if match := _COLUMN.search(message):
+        name = match[1] or match[2]
+        known = re.findall(r'"([^"]+)"', candidates[1]) if (candidates := _CANDIDATES.search(message)) else []
+        hint = did_you_mean(name, [k.rsplit(".", 1)[-1] for k in known])
+        if hint is None and known:
+            hint = f"the columns are {', '.join(dict.fromkeys(known))}."
+        return _named(error, f"the column {name} does not exist.", name, text, span, hint)
+    if match := _TABLE.search(message):
+        name = (match[1] or match[2]).strip('"!')
+        tables = [t for _, s, t in session.database.tables()] + [f"{s}.{t}" for _, s, t in session.database.tables()]
+        return _named(error, f"the table {name} does not exist.", name, text, span, did_you_mean(name, tables))
+    if match := _SCHEMA.search(message):
+        name = (match[1] or match[2]).strip('"!.').rsplit(".", 1)[-1]
+        return _named(error, f"the dataset {name} does not exist.", name, text, span, f"CREATE SCHEMA {name}")
+    if match := _FUNCTION.search(message):
+        name = match[1].strip('"!')
+        return _named(error, f"the function {name} does not exist.", name, text, span, _suggested(message))
+    if match := _NEAR.search(message):
+        return _named(error, "the statement is not valid SQL.", match[1] or "", text, span, None)
+    error.span = span
+    return error
+
+
+def _suggested(message: str) -> str | None:
+    match = re.search(r'Did you mean "([^"]+)"', message)
+    return f"did you mean {match[1]}?" if match else None
+
+
+def _named(error: Error, message: str, name: str, text: str, span: Span, hint: str | None) -> Error:
+    found = type(error)(message, hint=hint)
+    found.span = find_word(text, name, span) or span
+    return found
+
+
+def find_word(text: str, word: str, span: Span) -> Span | None:
+    """Where a name stands in a range of the text, in any case and quoting; the last part of a dotted name too."""
+    for candidate in (word, word.rsplit(".", 1)[-1]):
+        if not candidate:
+            continue
+        pattern = re.compile(rf"(?<![\w.]){re.escape(candidate)}(?!\w)|\b{re.escape(candidate)}\b", re.I)
+        match = pattern.search(text, span.start, span.end)
+        if match:
+            return Span(match.start(), match.end())
+    return None

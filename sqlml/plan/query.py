@@ -1,0 +1,221 @@
+"""Queries: every ML call becomes a subquery or a small registered table, then DuckDB gets one statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlml.errors import Error, NameError, NotSupportedError, ProgrammingError, did_you_mean
+from sqlml.functions import FUNCTIONS
+from sqlml.functions.base import Computed, Inline, Source
+from sqlml.grammar import Query, TableCall
+from sqlml.grammar import parse_one as parse_statement
+from sqlml.grammar.nodes import SqlStatement
+from sqlml.plan.arguments import bind_call
+from sqlml.plan.locate import locate
+from sqlml.plan.session import Session
+from sqlml.schema import Column, quote_literal, quote_name, same_name
+from sqlml.transform import PREPROCESS
+from sqlml.transform import rewrite as rewrite_preprocessing
+from sqlml.translate import translate
+from sqlml.translate.scopes import table_node, visible_ctes
+
+_PLACEHOLDER = re.compile(r'"?\b(__[mv]\d+)\b"?')
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """One DuckDB statement, and the tables that must be computed and registered before it runs."""
+
+    sql: str
+    computed: Mapping[str, Computed]
+    parameters: Mapping[str, object]
+
+
+class Planner:
+    """Plans the queries of one statement; `text` is the whole script, for errors."""
+
+    def __init__(self, session: Session, text: str, parameters: Any = None):
+        self.session = session
+        self.text = text
+        self.given = parameters
+        self.computed: dict[str, Computed] = {}
+        self._shapes: dict[str, str] = {}
+        self._views = 0
+        self._open_views: list[str] = []
+        self.places = _places(text) if isinstance(parameters, Sequence) and not isinstance(parameters, str) else {}
+
+    # ------------------------------------------------------------ parameters
+
+    def parameters(self) -> dict[str, object]:
+        """Parameters by DuckDB's names: `1`, `2` for `?`, lower-case names for `@name`."""
+        if self.given is None:
+            return {}
+        if isinstance(self.given, Mapping):
+            return {str(k): v for k, v in self.given.items()}
+        return {str(i + 1): v for i, v in enumerate(self.given)}
+
+    def _number(self, count: int, place: int) -> int:
+        return self.places.get(place, count - 1) + 1
+
+    # ------------------------------------------------------------ queries
+
+    def sql(
+        self, query: Query, scope: Sequence[str] = (), dialect: Literal["bigquery", "duckdb"] | None = None
+    ) -> str:
+        """DuckDB SQL of a query, everything inlined."""
+        found: dict[str, str] = {}
+        text = translate(
+            query.text,
+            dialect=dialect or self.session.dialect,
+            table=lambda node: self._table(node, found),
+            scalar=lambda node: rewrite_preprocessing(node, query.span.start),
+            offset=query.span.start,
+            names=tuple(PREPROCESS),
+            parameter=self._number,
+        )
+        if not query.calls and not found:
+            return text
+        ctes = visible_ctes(text, [c.placeholder for c in query.calls]) if "WITH" in text.upper() else {}
+        for call in query.calls:
+            seen = [*scope, *(_replace(c, found) for c in ctes.get(call.placeholder, ()))]
+            found[call.placeholder] = self._call(call, seen)
+        return _replace(text, found)
+
+    def columns(self, sql: str, scope: Sequence[str] = (), span: Any = None) -> tuple[Column, ...]:
+        """Names and types of the rows of a query."""
+        try:
+            return self.session.database.describe(self._shaped(_with(scope, sql)), self.parameters())
+        except Error as error:
+            raise locate(error, self.text, span, self.session) if span else error from None
+
+    def _shaped(self, sql: str) -> str:
+        """SQL in which tables that are computed later are empty ones of the same columns."""
+        for name, shape in self._shapes.items():
+            sql = sql.replace(name, shape)
+        return sql
+
+    def source(self, query: Query, scope: Sequence[str]) -> Source:
+        """A query argument."""
+        sql = f"({self.sql(query, scope)})"
+        prefix = f"WITH {', '.join(scope)}" if scope else ""
+        return Source(sql, prefix, self.columns(f"SELECT * FROM {sql}", scope, query.span), query.span)
+
+    def _call(self, call: TableCall, scope: Sequence[str]) -> str:
+        function = FUNCTIONS.get(call.name)
+        if function is None:
+            from sqlml.grammar.calls import TABLE_FUNCTIONS
+
+            if call.name in TABLE_FUNCTIONS:
+                raise NotSupportedError(f"{call.name} is not available here.", span=call.name_span)
+            hint = did_you_mean(call.name, FUNCTIONS)
+            raise NameError(f"{call.name} is not a function.", span=call.name_span, hint=hint)
+        try:
+            relation = function.run(bind_call(self, function, call, scope))
+        except Error as error:
+            error.span = error.span or call.span
+            raise
+        if isinstance(relation, Inline):
+            for name, table in relation.tables.items():
+                self.session.database.keep(name, table)
+            return relation.sql
+        return self.computed_table(relation)
+
+    def computed_table(self, relation: Computed) -> str:
+        """SQL that reads a table which is computed when the statement runs."""
+        name = self.session.database.fresh_name("call") + "__"
+        self.computed[name] = relation
+        nulls = ", ".join(f"NULL::{c.sql_type} AS {quote_name(c.name)}" for c in relation.columns)
+        self._shapes[name] = f"(SELECT {nulls} WHERE FALSE)"
+        return f"(SELECT * FROM {name})"
+
+    # ------------------------------------------------------------ tables
+
+    def _table(self, node: Any, found: dict[str, str]) -> Any:
+        parts = [p.name for p in node.parts]
+        if _PLACEHOLDER.fullmatch(parts[-1]) and len(parts) == 1:
+            return None
+        upper = [p.upper() for p in parts]
+        if upper[-2:] == ["INFORMATION_SCHEMA", "MODELS"]:
+            return self._placeholder(_models_view(self.session, parts[:-2]), found)
+        if len(parts) >= 2 and upper[-2] == "INFORMATION_SCHEMA":
+            return None
+        if (view := self._view(parts)) is not None:
+            return self._placeholder(view, found)
+        if len(parts) == 3 and not any(same_name(a, parts[0]) for a in self.session.attached()):
+            node.set("catalog", None)
+            return node
+        return None
+
+    def _placeholder(self, sql: str, found: dict[str, str]) -> Any:
+        name = f"__v{self._views}"
+        self._views += 1
+        found[name] = sql
+        return table_node(name)
+
+    def _view(self, parts: list[str]) -> str | None:
+        here, schema = self.session.current()
+        catalog = self.session.catalog(here)
+        dataset = parts[-2] if len(parts) > 1 else schema
+        text = catalog.view(dataset, parts[-1])
+        if text is None:
+            return None
+        key = f"{dataset}.{parts[-1]}".casefold()
+        if key in self._open_views:
+            raise ProgrammingError(f"the view {key} must not use itself.")
+        statement = parse_statement(text)
+        assert isinstance(statement, SqlStatement)
+        planner = Planner(self.session, text)
+        planner._open_views = [*self._open_views, key]
+        try:
+            sql = planner.sql(statement.query)
+        except Error as error:
+            raise ProgrammingError(f"the view {key} cannot be read: {error.message}") from None
+        self.computed |= planner.computed
+        self._shapes |= planner._shapes
+        return f"({sql})"
+
+
+def plan_query(session: Session, query: Query, text: str, parameters: Any = None) -> QueryPlan:
+    """The plan of any statement that is not about models."""
+    planner = Planner(session, text, parameters)
+    return QueryPlan(planner.sql(query), planner.computed, planner.parameters())
+
+
+def _with(scope: Sequence[str], sql: str) -> str:
+    return f"WITH {', '.join(scope)} {sql}" if scope else sql
+
+
+def _replace(text: str, found: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda m: found.get(m[1], m[0]), text) if found else text
+
+
+def _places(text: str) -> dict[int, int]:
+    """Start of each `?` in the script -> its number from 0."""
+    from sqlml.grammar.lexer import tokenize
+
+    return {t.start: i for i, t in enumerate(t for t in tokenize(text) if t.text == "?")}
+
+
+def _models_view(session: Session, dataset: list[str]) -> str:
+    """SQL of INFORMATION_SCHEMA.MODELS."""
+    here, _ = session.current()
+    catalog = session.catalog(here)
+    columns = (
+        "model_catalog VARCHAR, model_schema VARCHAR, model_name VARCHAR, model_type VARCHAR,"
+        " creation_time TIMESTAMPTZ, last_modified_time TIMESTAMPTZ, description VARCHAR, training_query VARCHAR"
+    )
+    if not catalog.exists():
+        nulls = ", ".join(f"NULL::{c.split()[1]} AS {c.split()[0]}" for c in columns.split(", "))
+        return f"(SELECT {nulls} WHERE FALSE)"
+    where = f" WHERE lower(dataset) = lower({quote_literal(dataset[-1])})" if dataset else ""
+    return (
+        f"(SELECT {quote_literal(here)} AS model_catalog, dataset AS model_schema, name AS model_name, model_type,"
+        " created AS creation_time, modified AS last_modified_time,"
+        " json_extract_string(settings, '$.description') AS description,"
+        f" json_extract_string(document, '$.query') AS training_query FROM {catalog.table('models')}{where})"
+    )
+
+

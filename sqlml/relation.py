@@ -1,0 +1,158 @@
+"""Rows of a query, as sums and as batches: the seam between the models and the engine.
+
+Training code reads rows through `Relation.sums` and `Relation.batches` and nothing else. Sums are
+additive: the answer over a table is the sum of the answers over its parts, so the same model trains
+over one DuckDB or over many. `aggregate` is for statistics that are not additive (medians, distinct
+values, the fitted parts of TRANSFORM); no iteration of a model uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.database import Database
+from sqlml.kernels.types import F64
+from sqlml.schema import Column, quote_name
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums of terms, per group.
+
+    Args:
+        keys: one Arrow array per `by` expression, each of length g (empty without `by`).
+        values: shape (g, t): the sum of term t over the rows of group g; NULL terms count as 0.
+    """
+
+    keys: tuple[pa.Array, ...]
+    values: F64
+
+
+class Relation(Protocol):
+    """A set of training rows."""
+
+    columns: tuple[Column, ...]
+
+    def sums(
+        self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
+    ) -> Sums:
+        """Sums of SQL expressions over the rows, per group of the `by` expressions.
+
+        Args:
+            terms: scalar expressions over the columns and the names in `let`.
+            by: expressions to group by.
+            let: names for expressions that several terms use; a later one may use the earlier ones.
+            lookups: small tables, joined on their column `key` to the expression in their schema
+                metadata `on`; their other columns can be used in `let` and the terms.
+        """
+        ...
+
+    def batches(self, columns: Mapping[str, str], rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """The values of expressions, in batches of at most `rows` rows. May be called again."""
+        ...
+
+    def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
+        """Values of aggregate expressions over all rows, as Python values."""
+        ...
+
+    def table(self, sql_tail: str) -> pa.Table:
+        """`SELECT <sql_tail with {rows} as its FROM item>` as Arrow: for small answers only."""
+        ...
+
+    def where(self, condition: str) -> Relation:
+        """The rows that satisfy a condition."""
+        ...
+
+    def count(self) -> int:
+        """Number of rows."""
+        ...
+
+
+def lookup(on: str, keys: pa.Array, **values: pa.Array) -> pa.Table:
+    """A table for `Relation.sums(lookups)`: `on` is joined to `keys`; NULL joins NULL."""
+    table = pa.table({"key": keys, **values})
+    return table.replace_schema_metadata({"on": on})
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRelation:
+    """The rows of a SQL FROM item on one DuckDB connection.
+
+    Args:
+        database: where it lies.
+        source: a quoted table name or a parenthesised query.
+        columns: names and types.
+        condition: only rows for which this SQL expression is true; None for all.
+    """
+
+    database: Database
+    source: str
+    columns: tuple[Column, ...]
+    condition: str | None = None
+
+    def sums(
+        self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
+    ) -> Sums:
+        names = []
+        try:
+            origin = self._joined(lookups, names)
+            for name, expression in (let or {}).items():
+                origin = f"(SELECT *, {expression} AS {quote_name(name)} FROM {origin})"
+            keys = [f"{b} AS __k{i}" for i, b in enumerate(by)]
+            items = [f"coalesce(sum(({t})::DOUBLE), 0)" for t in terms]
+            tail = " GROUP BY " + ", ".join(f"__k{i}" for i in range(len(by))) if by else ""
+            found = self.database.table(f"SELECT {', '.join([*keys, *items])} FROM {origin}{tail}")
+        finally:
+            for name in names:
+                self.database.unregister(name)
+        columns = [found.column(i).combine_chunks() for i in range(found.num_columns)]
+        values = [np.asarray(c, dtype=np.float64) for c in columns[len(by) :]]
+        width = len(values)
+        matrix = np.stack(values, axis=1) if width else np.zeros((found.num_rows, 0))
+        return Sums(tuple(columns[: len(by)]), matrix)
+
+    def _joined(self, lookups: Mapping[str, pa.Table], names: list[str]) -> str:
+        if not lookups:
+            return self._rows()
+        joins, items = [], ["__r.*"]
+        for i, table in enumerate(lookups.values()):
+            name = self.database.fresh_name("lookup")
+            on = (table.schema.metadata or {})[b"on"].decode()
+            self.database.register(name, table)
+            names.append(name)
+            joins.append(f" LEFT JOIN {name} AS __l{i} ON ({on}) IS NOT DISTINCT FROM __l{i}.key")
+            items += [f"__l{i}.{quote_name(c)}" for c in table.column_names if c != "key"]
+        return f"(SELECT {', '.join(items)} FROM {self._rows()} AS __r{''.join(joins)})"
+
+    def batches(self, columns: Mapping[str, str], rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        items = ", ".join(f"{expression} AS {quote_name(name)}" for name, expression in columns.items())
+        yield from self.database.batches(f"SELECT {items} FROM {self._rows()}", rows)
+
+    def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
+        if not expressions:
+            return ()
+        return self.database.execute(f"SELECT {', '.join(expressions)} FROM {self._rows()}")[0]
+
+    def table(self, sql_tail: str) -> pa.Table:
+        return self.database.table("SELECT " + sql_tail.replace("{rows}", self._rows()))
+
+    def where(self, condition: str) -> LocalRelation:
+        both = condition if self.condition is None else f"({self.condition}) AND ({condition})"
+        return replace(self, condition=both)
+
+    def count(self) -> int:
+        return int(self.aggregate(["count(*)"])[0])
+
+    def sql(self) -> str:
+        """The rows as a FROM item."""
+        return self._rows()
+
+    def _rows(self) -> str:
+        if self.condition is None:
+            return self.source
+        return f"(SELECT * FROM {self.source} WHERE {self.condition})"

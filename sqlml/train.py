@@ -1,0 +1,302 @@
+"""CREATE MODEL, run: rows -> transform -> split -> encoder -> model -> metrics -> catalog."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.metadata
+import math
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlml import encode
+from sqlml.encode import Design
+from sqlml.errors import DataError, Error
+from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
+from sqlml.functions.scoring import scored
+from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
+from sqlml.plan.create import SUPERVISED, CreatePlan, feature_columns
+from sqlml.plan.session import Session
+from sqlml.progress import Listener, Run
+from sqlml.relation import LocalRelation
+from sqlml.schema import Column, Kind, find, quote_name
+from sqlml.split import Split, split
+
+#: The median of ML.FEATURE_INFO is exact up to so many rows, then of a sample chosen by content.
+MEDIAN_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the training rows are read: where they lie, or from a copy, and why."""
+
+    copied: bool
+    reason: str
+
+
+def reading(session: Session, sql: str) -> Reading:
+    """Whether the training query can be read again at every pass."""
+    text = sql.lower()
+    volatile = sorted(f for f in session.database.volatile_functions() if f"{f}(" in text)
+    if volatile:
+        return Reading(True, f"{volatile[0]}() gives other values at each reading")
+    if "sqlml_" in text:
+        return Reading(True, "it calls functions that are dearer than a copy")
+    operator = session.database.expensive_operator(sql)
+    if operator is not None:
+        return Reading(True, f"its plan has {operator}, which is dearer than a copy")
+    return Reading(False, "it is a plain scan")
+
+
+def create_model(session: Session, plan: CreatePlan, listeners: Sequence[Listener] = ()) -> None:
+    """Train and save. Nothing is stored unless everything succeeds."""
+    if plan.skip:
+        plan.catalog.touch(plan.dataset, plan.name)
+        return
+    training_run = plan.previous.training_run + 1 if plan.previous else 0
+    run = Run(
+        seed=session.settings.seed,
+        model=f"{plan.dataset}.{plan.name}",
+        listeners=tuple(listeners),
+        training_run=training_run,
+        max_iterations=getattr(plan.options, "max_iterations", None),
+    )
+    try:
+        with rows_of(session, plan) as relation:
+            trained = train(session, plan, relation, run)
+        run.tell("saving")
+        plan.catalog.save(trained, {})
+    except Error as error:
+        if error.span is None:
+            word = error.message.split(" ", 1)[0].lower()
+            error.span = plan.spans.get(word) or plan.query_span
+        raise
+
+
+@contextlib.contextmanager
+def rows_of(session: Session, plan: CreatePlan) -> Iterator[LocalRelation]:
+    """The rows of the training query; all passes see one state of the database."""
+    database = session.database
+    parameters = plan.planner.parameters()
+    names: list[str] = []
+    for name, computed in plan.planner.computed.items():
+        database.register(name, computed.compute())
+        names.append(name)
+    copied = bool(parameters) or bool(names) or reading(session, plan.sql).copied
+    snapshot = None
+    # One read transaction gives all passes the same rows; a user's own transaction does so already.
+    own = not database.in_transaction and not copied
+    try:
+        if own:
+            database.execute("BEGIN TRANSACTION")
+        if copied:
+            snapshot = database.snapshot(plan.sql, parameters)
+        source = snapshot or f"({plan.sql})"
+        yield LocalRelation(database, source, plan.columns)
+    finally:
+        with contextlib.suppress(Error):
+            if own:
+                database.execute("ROLLBACK")
+        if snapshot is not None:
+            with contextlib.suppress(Error):
+                database.drop_snapshot(snapshot)
+        for name in names:
+            database.unregister(name)
+
+
+def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run) -> Trained:
+    """The trained model of a plan over its rows."""
+    run.tell("reading")
+    rows = relation.count()
+    run.rows = rows
+    if rows == 0:
+        raise DataError("the training query must return rows. It returns none.")
+    if rows < plan.model.min_rows:
+        raise DataError(f"the training query must return at least {plan.model.min_rows} rows. Got {rows}.")
+    before = feature_columns(plan, plan.columns)
+    statistics = feature_statistics(relation, before, rows)
+    transform, columns, data = None, plan.columns, relation
+    if plan.transform is not None:
+        transform = plan.transform.fit(relation)
+        items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in transform.select_items())
+        source = f"(SELECT {items} FROM {relation.source})"
+        columns = session.database.describe(f"SELECT * FROM {source}")
+        data = LocalRelation(session.database, source, columns)
+    features = feature_columns(plan, columns)
+    if transform is not None and plan.model.encoded:
+        encode.check_columns(features, plan.model.encoding(plan.options), plan.type_name)
+    label = _label(plan, columns, data)
+    parts = split(data, plan.model.split(plan.options), rows, columns)
+    train_rows = rows if parts.train is data else parts.train.count()
+    run.tell("encoding")
+    encoding = plan.model.encoding(plan.options)
+    design = encode.fit(parts.train, features, encoding) if plan.model.encoded else Design((), ())
+    weight = plan.model.weight(plan.options, label)
+    training = TrainingData(
+        parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
+        plan.given, _extra(session, plan),
+    )  # fmt: skip
+    state = plan.model.train(training, plan.options, run)
+    trained = Trained(
+        dataset=plan.dataset,
+        name=plan.name,
+        uid=uuid.uuid4().hex,
+        model=plan.type_name,
+        options=plan.options,
+        given=tuple(sorted(plan.given)),
+        query=plan.text,
+        inputs=_inputs(plan, transform, features),
+        label=label,
+        design=design,
+        transform=transform,
+        state=state,
+        statistics=statistics,
+        iterations=(*(plan.previous.iterations if plan.previous else ()), *run.iterations),
+        metrics={},
+        evaluation={},
+        rows=train_rows,
+        eval_rows=parts.evaluation.count() if parts.evaluation else 0,
+        fidelity=session.fidelity,
+        seed=run.seed,
+        training_run=run.training_run,
+        created=datetime.datetime.now(datetime.UTC),
+        versions=versions(),
+    )
+    run.tell("evaluating")
+    return measured(session, plan, trained, parts)
+
+
+def _extra(session: Session, plan: CreatePlan) -> dict[str, Any]:
+    found = {}
+    for name, sql in (plan.queries or {}).items():
+        columns = session.database.describe(sql)
+        found[name] = LocalRelation(session.database, f"({sql})", columns)
+    return found
+
+
+def _inputs(plan: CreatePlan, transform: Any, features: tuple[Column, ...]) -> tuple[Column, ...]:
+    """The columns that prediction needs: those of the features, before TRANSFORM."""
+    if transform is None:
+        return features
+    names = {c.name for c in features}
+    needs = [n for item in transform.items if item.name in names for n in item.needs]
+    found = [find(plan.columns, n) for n in dict.fromkeys(needs)]
+    return tuple(c for c in found if c is not None)
+
+
+def _label(plan: CreatePlan, columns: tuple[Column, ...], relation: LocalRelation) -> Label | None:
+    """The label with its classes; refuses NULL, NaN and infinite labels, one class, too many."""
+    if plan.label is None:
+        return None
+    column = find(columns, plan.label.name) or plan.label
+    name = quote_name(column.name)
+    place = plan.spans.get("input_label_cols") or plan.query_span
+    if relation.aggregate([f"count(*) - count({name})"])[0]:
+        hint = f"add WHERE {column.name} IS NOT NULL to the training query."
+        raise DataError(f"the label {column.name} must not be NULL in any row.", span=place, hint=hint)
+    if plan.model.task is Task.REGRESSION:
+        if column.type.name in ("FLOAT", "DOUBLE") and not relation.aggregate([f"bool_and(isfinite({name}))"])[0]:
+            raise DataError(f"the label {column.name} must be finite. Some row has NaN or infinity.", span=place)
+        return Label(column.name, column.sql_type)
+    limit = plan.model.max_classes
+    table = relation.table(
+        f"{name}::VARCHAR AS v, any_value({name}) AS o, count(*) AS n FROM {{rows}} GROUP BY 1 ORDER BY o LIMIT {limit + 1}"
+    )
+    values, counts = table.column("v").to_pylist(), table.column("n").to_pylist()
+    if len(values) < 2:
+        raise DataError(f"the label {column.name} must have at least two values. Got only {values[0]!r}.", span=place)
+    if len(values) > limit:
+        hint = "use a regression for a label that is a quantity." if column.kind is Kind.NUMERIC else None
+        raise DataError(f"the label {column.name} must have at most {limit} values.", span=place, hint=hint)
+    if column.type.name in ("FLOAT", "DOUBLE") and any(not math.isfinite(float(v)) for v in values):
+        raise DataError(f"the label {column.name} must be finite. Some row has NaN or infinity.", span=place)
+    return Label(column.name, column.sql_type, tuple(values), tuple(counts))
+
+
+def measured(session: Session, plan: CreatePlan, trained: Trained, parts: Split) -> Trained:
+    """The model with its metrics on the held-out rows (on all rows when none are held out)."""
+    held = parts.held_out
+    if plan.model.task not in SUPERVISED:
+        return replace(trained, metrics=dict(plan.model.measure(trained, held)))
+    assert trained.label is not None and isinstance(held, LocalRelation)
+    # The rows are transformed already: score them as a model without TRANSFORM.
+    bare = replace(trained, transform=None, inputs=trained.design.columns)
+    found = scored(session.database, bare, held.sql(), held.columns)
+    rows = Rows(session.database)
+    if not trained.label.classes:
+        return replace(trained, metrics=regression_metrics(rows, found, trained.label))
+    result = outcome(rows, found, trained.label)
+    return replace(trained, metrics=classification_metrics(result), evaluation=stored(result))
+
+
+def versions() -> Mapping[str, str]:
+    """Versions of the libraries that decide what a model computes."""
+    found = {}
+    for package in ("sqlml", "duckdb", "numpy", "xgboost", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+# ---------------------------------------------------------------- statistics of the columns
+
+
+def feature_statistics(
+    relation: LocalRelation, columns: tuple[Column, ...], rows: int
+) -> tuple[FeatureStatistics, ...]:
+    """The lines of ML.FEATURE_INFO: one aggregate query, and one for the medians."""
+    terms: list[str] = []
+    slots: list[tuple[Column, tuple[str, ...]]] = []
+    for c in columns:
+        name = quote_name(c.name)
+        wanted = _statistics(c, name)
+        slots.append((c, tuple(wanted)))
+        terms += wanted.values()
+    values = iter(relation.aggregate(terms))
+    medians = _medians(relation, [c for c in columns if c.kind is Kind.NUMERIC], rows)
+    found = []
+    for c, names in slots:
+        item = {n: next(values) for n in names}
+        item["null_count"] = int(item["null_count"] or 0)
+        if c.kind is Kind.NUMERIC:
+            item["median"] = medians[c.name]
+        found.append(FeatureStatistics(c.name, **{k: _plain(v) for k, v in item.items()}))
+    return tuple(found)
+
+
+def _statistics(c: Column, name: str) -> dict[str, str]:
+    nulls = f"count(*) - count({name})"
+    if c.kind is Kind.NUMERIC:
+        x = f"nullif({name}::DOUBLE, 'NaN'::DOUBLE)"
+        finite = f"CASE WHEN isfinite({x}) THEN {x} END"
+        x = finite if c.type.name in ("FLOAT", "DOUBLE") else x
+        return {"min": f"min({x})", "max": f"max({x})", "mean": f"avg({x})", "stddev": f"stddev_samp({x})", "null_count": nulls}
+    if c.kind is Kind.VECTOR:
+        return {"null_count": nulls, "dimension": f"max(len({name}))"}
+    if c.kind is Kind.SPARSE:
+        assert c.type.item is not None
+        index = quote_name(c.type.item.fields[0][0])
+        inside = f"list_transform({name}, lambda e: e.{index})"
+        return {"null_count": nulls, "dimension": f"max(list_max({inside})) + 1"}
+    if c.kind is Kind.SET:
+        return {"category_count": f"len(list_distinct(flatten(list(DISTINCT {name}))))", "null_count": nulls}
+    return {"category_count": f"count(DISTINCT {name})", "null_count": nulls}
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, float) else value
+
+
+def _medians(relation: LocalRelation, columns: Sequence[Column], rows: int) -> dict[str, float | None]:
+    """Nearest-rank medians; of rows chosen by their content when there are many."""
+    if not columns:
+        return {}
+    every = 1 + rows // MEDIAN_ROWS
+    names = [quote_name(c.name) for c in columns]
+    part = relation if every == 1 else relation.where(f"hash({', '.join(names[:4])}) % {every} = 0")
+    values = part.aggregate([f"quantile_disc({n}::DOUBLE, 0.5)" for n in names])
+    return {c.name: v for c, v in zip(columns, values, strict=True)}
+
+
