@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel
 
 from sqlml.translate.build import span_of
 from sqlml.translate.context import Context, ScalarHook, TableHook
@@ -107,4 +108,5 @@ def translate_select_items(
 def to_duckdb(node: exp.Expression) -> str:
     """DuckDB text of a tree that the functions above returned."""
     dialect: Any = Dialect.get_or_raise("duckdb")
-    return str(dialect.generator(normalize_functions=False, comments=False).generate(node, copy=False))
+    generator = dialect.generator(normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
+    return str(generator.generate(node, copy=False))

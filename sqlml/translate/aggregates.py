@@ -11,6 +11,16 @@ from sqlml.translate.expressions import at_least, wide
 from sqlml.translate.rules import Function
 
 
+# sqlglot prints IGNORE NULLS only around its own nodes.
+_NAVIGATION: dict[str, type[exp.Func]] = {
+    "first_value": exp.FirstValue,
+    "last_value": exp.LastValue,
+    "nth_value": exp.NthValue,
+    "lag": exp.Lag,
+    "lead": exp.Lead,
+}
+
+
 def _plain(name: str) -> Function:
     """An aggregate that keeps its DISTINCT, ORDER BY and IGNORE NULLS."""
 
@@ -29,10 +39,9 @@ def _assemble(c: Call, name: str, args: list[exp.Expression]) -> exp.Expression:
         parts = [exp.Distinct(expressions=parts)]
     if c.order:
         parts[-1] = exp.Order(this=parts[-1], expressions=[o.copy() for o in c.order])
-    if c.ignore_nulls is not None and c.windowed:
-        kind = exp.IgnoreNulls if c.ignore_nulls else exp.RespectNulls
-        if not isinstance(c.node.parent, exp.IgnoreNulls | exp.RespectNulls):
-            parts[-1] = kind(this=parts[-1])
+    if c.ignore_nulls and name in _NAVIGATION and c.windowed:
+        made = _NAVIGATION[name].from_arg_list(parts)
+        return made if isinstance(c.node.parent, exp.IgnoreNulls) else exp.IgnoreNulls(this=made)
     return exp.Anonymous(this=name, expressions=parts)
 
 
@@ -50,7 +59,7 @@ def _sum(c: Call) -> exp.Expression:
     c.need(1)
     value = wide(c.args[0])
     total = _assemble(c, "sum", [value])
-    if c.windowed:
+    if c.windowed or c.node.find_ancestor(exp.Pivot):
         return total
     return template("cast_to_type({0}, any_value({1}) + CAST(0 AS BIGINT))", total, value.copy())
 

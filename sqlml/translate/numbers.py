@@ -13,7 +13,8 @@ from sqlml.translate.rules import Function
 def _log(c: Call) -> exp.Expression:
     """LOG(x) is the natural logarithm, LOG(x, base) has the base last."""
     c.need(1, 2)
-    return tag(call("ln", c.args[0]) if len(c.args) == 1 else template("ln({0}) / ln({1})", *c.args), "float")
+    result = _checked("LN", c.args[0])
+    return tag(result if len(c.args) == 1 else template("{0} / {1}", result, _checked("LN", c.args[1])), "float")
 
 
 def _round(c: Call) -> exp.Expression:
@@ -165,10 +166,33 @@ def _divide_function(c: Call) -> exp.Expression:
     return divide(*c.args)
 
 
-_TRIGONOMETRY = "SIN COS TAN COT ASIN ACOS ATAN ATAN2 SINH COSH TANH ASINH ACOSH ATANH CBRT SQRT EXP LN LOG10".split()
+def _domain(test: str) -> Function:
+    """A function that is an error outside its domain (DuckDB gives infinity or NaN)."""
+
+    def rule(c: Call) -> exp.Expression:
+        c.need(1)
+        return tag(_checked(c.name, c.args[0], test), "float")
+
+    return rule
+
+
+def _checked(name: str, value: exp.Expression, test: str = "<= 0") -> exp.Expression:
+    known = integer_of(value)
+    if kind_of(value) == "float" and isinstance(value, exp.Literal) or (known is not None and known > 0):
+        return call(name.lower(), value)
+    rule = "positive" if test == "<= 0" else "not negative"
+    return template(
+        f"CASE WHEN {{0}} {test} THEN error('the argument of {name} must be {rule}') ELSE {name.lower()}({{0}}) END", value
+    )
+
+
+_TRIGONOMETRY = "SIN COS TAN COT ASIN ACOS ATAN ATAN2 SINH COSH TANH ASINH ACOSH ATANH CBRT EXP".split()
 
 FUNCTIONS: dict[str, Function] = {
     **{name: name.lower() for name in _TRIGONOMETRY},
+    "LN": _domain("<= 0"),
+    "LOG10": _domain("<= 0"),
+    "SQRT": _domain("< 0"),
     "ABS": "abs",
     "SIGN": "cast_to_type(sign({0}), {0})",
     "SEC": "1e0 / cos({0})",

@@ -243,8 +243,17 @@ def _window(node: exp.Expression, context: Context) -> exp.Expression:
     return node
 
 
+def _from(node: exp.Expression, context: Context) -> exp.Expression:
+    source = node.this
+    mended = pivots.wrap_pivots(source)
+    if mended is not source:
+        node.set("this", mended)
+    return node
+
+
 def _join(node: exp.Expression, context: Context) -> exp.Expression:
     """`LEFT JOIN UNNEST(...)` needs no ON in GoogleSQL."""
+    _from(node, context)
     if node.args.get("on") is None and not node.args.get("using") and node.meta_get("sqlml_unnest"):
         if node.side:
             node.set("on", exp.true())
@@ -274,6 +283,7 @@ RULES: dict[type[exp.Expression], Callable[[exp.Expression, Context], exp.Expres
     exp.Intersect: _set_operation,
     exp.Except: _set_operation,
     exp.Window: _window,
+    exp.From: _from,
     exp.Join: _join,
     exp.Table: rewrite_table,
     exp.Unnest: _unnest,

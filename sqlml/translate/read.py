@@ -18,7 +18,7 @@ from sqlglot.errors import ParseError as GlotParseError
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
-from sqlml.errors import ParseError, Span
+from sqlml.errors import NotSupportedError, ParseError, Span
 
 MARK = ":"
 """First character of the name of a call that is ours to translate."""
@@ -117,6 +117,21 @@ def _number_parameters(tokens: list[Token], number: Callable[[int, int], int]) -
     return result
 
 
+def _raw_bytes(tokens: list[Token], sql: str) -> list[Token]:
+    """rb'...' and br'...', which sqlglot reads as a word and a string."""
+    result: list[Token] = []
+    for token in tokens:
+        last = result[-1] if result else None
+        prefixed = last is not None and last.text.lower() in ("rb", "br") and last.end + 1 == token.start
+        if prefixed and last is not None and token.token_type is TokenType.STRING:
+            text = sql[token.start : token.end + 1]
+            marks = 3 if len(text) >= 6 and text[:3] in ("\'\'\'", '"""') else 1
+            result[-1] = _with(token, TokenType.BYTE_STRING, text[marks:-marks], last.start)
+        else:
+            result.append(token)
+    return result
+
+
 def _unnest_paths(tokens: list[Token]) -> list[Token]:
     """`FROM t, t.arr [AS] x WITH OFFSET` gets its UNNEST(...), which sqlglot needs there."""
     result: list[Token] = []
@@ -171,9 +186,28 @@ class Reader:
         if len(found) != 1:
             raise ParseError("the text must be one statement.", span=self._span(0, len(sql)))
         if not isinstance(found[0], _STATEMENTS):
-            word = sql.split(None, 1)[0].upper() if sql.strip() else ""
+            word = tokens[0].text.upper()
+            if word == "ALTER":
+                raise NotSupportedError("ALTER with several actions is not available; write one statement for each.",
+                                        span=self._token_span(tokens[0]))  # fmt: skip
             raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
+        self._name_paths(found[0], tokens)
         return found[0]
+
+    @staticmethod
+    def _name_paths(root: exp.Expression, tokens: Sequence[Token]) -> None:
+        """`FROM t, t.arr` goes by the name arr; sqlglot turns it into UNNEST(t.arr), which would have none."""
+        written = {tokens[i + 2].start for i in range(len(tokens) - 2) if _word(tokens, i) == "UNNEST"}
+        for unnest in root.find_all(exp.Unnest):
+            path = unnest.expressions[0] if unnest.expressions else None
+            if unnest.args.get("alias") or not isinstance(path, exp.Column | exp.Dot):
+                continue
+            first = path.find(exp.Identifier)
+            starts = [p.meta["start"] for p in path.find_all(exp.Identifier) if "start" in p.meta]
+            if first is None or not starts or min(starts) in written:
+                continue
+            name = path.expression if isinstance(path, exp.Dot) else path.this
+            unnest.set("alias", exp.TableAlias(columns=[name.copy()]))
 
     def items(self, sql: str) -> list[exp.Expression]:
         """The items of a SELECT list."""
@@ -202,6 +236,7 @@ class Reader:
             tokens.pop()
         if not self.google:
             return tokens
+        tokens = _raw_bytes(tokens, sql)
         tokens = _number_parameters(_unnest_paths(tokens), lambda n, at: self.number(n, self.offset + at))
         return mark_calls(tokens)
 

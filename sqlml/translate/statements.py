@@ -7,7 +7,9 @@ from collections.abc import Callable
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
+from sqlml.translate.build import cast
 from sqlml.translate.context import Context
+from sqlml.translate.types import rewrite_type_definition
 
 _KEPT_PROPERTIES = (exp.TemporaryProperty,)
 _KEPT_CONSTRAINTS = (exp.NotNullColumnConstraint, exp.DefaultColumnConstraint)
@@ -17,14 +19,18 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
     kind = str(node.args.get("kind") or "").upper()
     properties = node.args.get("properties")
     kept: list[exp.Expression] = []
+    like: exp.Expression | None = None
     for item in properties.expressions if properties is not None else ():
         if isinstance(item, exp.ExternalProperty):
             raise NotSupportedError("CREATE EXTERNAL TABLE is not available.", span=context.span(node.this))
         if isinstance(item, _KEPT_PROPERTIES):
             kept.append(item)
+        if isinstance(item, exp.LikeProperty):
+            like = item.this
     node.set("properties", exp.Properties(expressions=kept) if kept else None)
     if kind == "TABLE":
-        _source(node)
+        _source(node, like)
+        _type_nulls(node.args.get("expression"))
     if isinstance(node.this, exp.Schema):
         columns = [c for c in node.this.expressions if isinstance(c, exp.ColumnDef | exp.Identifier)]
         if columns:
@@ -34,12 +40,24 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
     return node
 
 
-def _source(node: exp.Expression) -> None:
+def _source(node: exp.Expression, like: exp.Expression | None) -> None:
     """CREATE TABLE a LIKE b, and CLONE or COPY b."""
     clone = node.args.get("clone")
     if clone is not None:
         node.set("clone", None)
         node.set("expression", exp.Select(expressions=[exp.Star()]).from_(clone.this, copy=False))
+    elif like is not None:
+        empty = exp.Select(expressions=[exp.Star()]).from_(like, copy=False)
+        empty.set("limit", exp.Limit(expression=exp.Literal.number(0)))
+        node.set("expression", empty)
+
+
+def _type_nulls(query: exp.Expression | None) -> None:
+    """A column that is only NULL is INT64; DuckDB would store a column without a type."""
+    if isinstance(query, exp.Select):
+        for item in query.expressions:
+            if isinstance(item, exp.Alias) and isinstance(item.this, exp.Null):
+                item.set("this", cast(exp.Null(), "BIGINT"))
 
 
 def _column_definition(node: exp.Expression) -> None:
@@ -48,8 +66,6 @@ def _column_definition(node: exp.Expression) -> None:
 
 
 def _column(node: exp.Expression, context: Context) -> exp.Expression:
-    from sqlml.translate.types import rewrite_type_definition
-
     _column_definition(node)
     return rewrite_type_definition(node, context)
 
@@ -64,8 +80,27 @@ def _update(node: exp.Expression, context: Context) -> exp.Expression:
     return node
 
 
+def _delete(node: exp.Expression, context: Context) -> exp.Expression:
+    """`DELETE t WHERE ...` without FROM."""
+    tables = node.args.get("tables")
+    if not node.this and tables:
+        node.set("this", tables[0])
+        node.set("tables", None)
+    return node
+
+
+def _alter(node: exp.Expression, context: Context) -> exp.Expression:
+    """ALTER ... SET OPTIONS changes nothing here."""
+    actions = node.args.get("actions") or []
+    if len(actions) == 1 and isinstance(actions[0], exp.AlterSet):
+        return exp.Select(expressions=[exp.alias_(exp.true(), "done")]).where(exp.false(), copy=False)
+    return node
+
+
 RULES: dict[type[exp.Expression], Callable[[exp.Expression, Context], exp.Expression]] = {
     exp.Create: _create,
     exp.ColumnDef: _column,
     exp.Update: _update,
+    exp.Delete: _delete,
+    exp.Alter: _alter,
 }

@@ -6,8 +6,8 @@ import re
 
 from sqlglot import exp
 
-from sqlml.errors import NotSupportedError, ParseError
-from sqlml.translate.build import call, concat, integer_of, kind_of, literal, string_of, tag, template
+from sqlml.errors import NotSupportedError
+from sqlml.translate.build import call, concat, error, integer_of, kind_of, literal, string_of, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.expressions import at_least
 from sqlml.translate.printf import rewrite_format
@@ -47,7 +47,7 @@ def _substr(c: Call) -> exp.Expression:
         return tag(call("substr", text, first), "string")
     count = integer_of(c.args[2])
     if count is not None and count < 0:
-        raise ParseError(f"the length in {c.name} must not be negative. Got {count}.", span=c.span)
+        return error(f"the length in {c.name} must not be negative. Got {count}.")
     return tag(call("substr", text, first, c.args[2]), "string")
 
 
@@ -229,6 +229,12 @@ def _initcap(c: Call) -> exp.Expression:
     )
 
 
+def _farm_fingerprint(c: Call) -> exp.Expression:
+    c.need(1)
+    ending = "_bytes" if kind_of(c.args[0]) == "bytes" else ""
+    return call(f"sqlml_farm_fingerprint{ending}", c.args[0])
+
+
 def _edit_distance(c: Call) -> exp.Expression:
     c.need(2, 3)
     found = call("levenshtein", *c.args[:2])
@@ -304,7 +310,7 @@ FUNCTIONS: dict[str, Function] = {
     "TO_BASE64": "base64({0})",
     "FROM_BASE64": "from_base64({0})",
     "SAFE_CONVERT_BYTES_TO_STRING": "TRY(decode({0}))",
-    "FARM_FINGERPRINT": "sqlml_farm_fingerprint({0})",
+    "FARM_FINGERPRINT": _farm_fingerprint,
     "GENERATE_UUID": "CAST(uuid() AS VARCHAR)",
     "STRING": _string,
 }

@@ -86,6 +86,8 @@ def mark_targets(root: exp.Expression) -> None:
     if isinstance(node, exp.Schema):
         node = node.this
     found = [node] if isinstance(node, exp.Table) else []
+    if isinstance(root, exp.Delete) and not root.this:
+        found = [t for t in root.args.get("tables") or () if isinstance(t, exp.Table)]
     if isinstance(root, exp.TruncateTable):
         found = [t for t in root.expressions if isinstance(t, exp.Table)]
     for table in found:

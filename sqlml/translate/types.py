@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
-from sqlml.translate.build import attempt, cast, duck_type, kind_of, literal, string_of, tag, template
+from sqlml.translate.build import attempt, cast, duck_type, kind_of, string_of, tag, template
 from sqlml.translate.context import Context
 from sqlml.translate.zones import timestamp_literal
 
@@ -56,6 +56,8 @@ _INTEGER_TEXT = r"^\s*[+-]?(\d+|0[xX][0-9a-fA-F]+)\s*$"
 def type_name(node: exp.Expression, context: Context) -> str:
     """The DuckDB name of a GoogleSQL type."""
     kind = node.this
+    if isinstance(node, exp.DataType) and kind is _D.USERDEFINED and isinstance(node.args.get("kind"), str):
+        return str(node.args["kind"])  # rewritten before, as a field of a STRUCT
     if not isinstance(node, exp.DataType) or not isinstance(kind, exp.DType):
         raise NotSupportedError(f"{node.sql('bigquery')} must be a type that is known here.", span=context.span(node))
     if kind is _D.ARRAY:
@@ -106,7 +108,7 @@ def convert(value: exp.Expression, name: str, *, safe: bool = False) -> exp.Expr
     elif name == "TIMESTAMPTZ" and string_of(value) is not None:
         result = timestamp_literal(string_of(value) or "")
     elif name.startswith("STRUCT("):
-        result = cast(_positional(value), name)
+        result = cast(_positional(value, nested=name.endswith("[]")), name)
     elif name.startswith("DECIMAL") and kind == "float" and isinstance(value, exp.Literal):
         result = cast(exp.Literal.number(value.this.removesuffix("e0")), name)
     else:
@@ -115,7 +117,7 @@ def convert(value: exp.Expression, name: str, *, safe: bool = False) -> exp.Expr
         result = exp.TryCast(this=result.this, to=result.args["to"])
     elif safe:
         result = attempt(result)
-    return tag(result, KINDS.get(name, name))
+    return tag(result, "array" if name.endswith("[]") else KINDS.get(name, name))
 
 
 def _to_integer(value: exp.Expression, kind: str | None) -> exp.Expression:
@@ -146,10 +148,12 @@ def to_text(value: exp.Expression) -> exp.Expression:
     return tag(template(_TO_TEXT, value), "string")
 
 
-def _positional(value: exp.Expression) -> exp.Expression:
+def _positional(value: exp.Expression, *, nested: bool = False) -> exp.Expression:
     """STRUCT(...) as row(...), so that a cast to a named struct goes by position."""
     if isinstance(value, exp.Paren):
-        return _positional(value.this)
+        return _positional(value.this, nested=nested)
+    if nested and isinstance(value, exp.Array):
+        return exp.Array(expressions=[_positional(item) for item in value.expressions])
     if isinstance(value, exp.Struct):
         return exp.Anonymous(
             this="row",
@@ -164,8 +168,3 @@ def rewrite_type_definition(node: exp.Expression, context: Context) -> exp.Expre
     if isinstance(kind, exp.DataType) and kind.this is not _D.USERDEFINED:
         node.set("kind", duck_type(type_name(kind, context)))
     return node
-
-
-def text_literal(value: str) -> exp.Expression:
-    """A string literal."""
-    return literal(value)

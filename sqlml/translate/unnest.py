@@ -62,6 +62,16 @@ def _has_fields(select: exp.Expression | None, name: str) -> bool:
     )
 
 
+def _qualify(select: exp.Expression | None, unnest: exp.Expression, name: str) -> None:
+    """A bare `x` is the element even where another table has a column of that name."""
+    inside = {id(n) for n in unnest.walk()}
+    for column in list(select.find_all(exp.Column)) if select is not None else ():
+        bare = isinstance(column.this, exp.Identifier) and not column.args.get("table")
+        if bare and column.name.lower() == name.lower() and id(column) not in inside:
+            if column.find_ancestor(exp.Select) is select and not isinstance(column.parent, exp.Order | exp.Ordered):
+                column.set("table", exp.to_identifier(name, quoted=True))
+
+
 def rewrite_unnest(node: exp.Expression) -> exp.Expression:
     """UNNEST(a) [AS x] [WITH OFFSET [AS o]] as a (lateral) subquery of DuckDB."""
     array = node.expressions[0]
@@ -73,6 +83,8 @@ def rewrite_unnest(node: exp.Expression) -> exp.Expression:
     if kind is None and name and _is_starred(select, name.lower()):
         kind = "struct" if _has_fields(select, name.lower()) else "scalar"
     columns: list[exp.Expression] = []
+    if name and kind != "struct":
+        _qualify(select, node, name)
     if kind == "scalar" or (kind is None and name):
         columns.append(exp.alias_(call("unnest", array.copy()), name or "f0_", quoted=True))
     if kind != "scalar":
