@@ -52,8 +52,10 @@ class Relation(Protocol):
         """
         ...
 
-    def batches(self, columns: Mapping[str, str], rows: int = 100_000) -> Iterator[pa.RecordBatch]:
-        """The values of expressions, in batches of at most `rows` rows. May be called again."""
+    def batches(
+        self, columns: Mapping[str, str], rows: int = 100_000, order: Sequence[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """The values of expressions, in batches of at most `rows` rows, in the order of `order`. May be called again."""
         ...
 
     def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
@@ -129,9 +131,12 @@ class LocalRelation:
             items += [f"__l{i}.{quote_name(c)}" for c in table.column_names if c != "key"]
         return f"(SELECT {', '.join(items)} FROM {self._rows()} AS __r{''.join(joins)})"
 
-    def batches(self, columns: Mapping[str, str], rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Mapping[str, str], rows: int = 100_000, order: Sequence[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
         items = ", ".join(f"{expression} AS {quote_name(name)}" for name, expression in columns.items())
-        yield from self.database.batches(f"SELECT {items} FROM {self._rows()}", rows)
+        tail = f" ORDER BY {', '.join(order)}" if order else ""
+        yield from self.database.batches(f"SELECT {items} FROM {self._rows()}{tail}", rows)
 
     def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
         if not expressions:

@@ -136,6 +136,7 @@ class TableFunction:
         array: whether an array argument is taken.
         sources: names of the data arguments of functions that take several (by position or name).
         positional: names of the settings that may be given by position, in order.
+        forms: the function's other forms, for models of other tasks: their own settings, check and work.
     """
 
     name: str
@@ -149,6 +150,13 @@ class TableFunction:
     array: bool = False
     sources: tuple[str, ...] = ()
     positional: tuple[str, ...] = ()
+    forms: tuple[TableFunction, ...] = ()
+
+    def form(self, model: Model[Any, Any] | None) -> TableFunction:
+        """The form of this function for models of this type."""
+        if model is None:
+            return self
+        return next((f for f in self.forms if f.tasks is not None and model.task in f.tasks), self)
 
     def works_on(self, model: Model[Any, Any]) -> bool:
         """Whether the function works on models of this type."""

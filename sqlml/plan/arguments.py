@@ -53,6 +53,7 @@ def bind_call(planner: Planner, function: TableFunction, call: TableCall, scope:
             raise ProgrammingError(f"{function.name} must be given a MODEL.", span=call.name_span, hint=hint)
         catalog, dataset, name = planner.session.model(found.model)
         trained = catalog.load(dataset, name, found.model.span)
+        function = function.form(MODELS[trained.model])
         _check_kind(function, trained.model, found.model)
     source = found.sources.get("data")
     if function.data == "required" and source is None:
@@ -68,7 +69,7 @@ def bind_call(planner: Planner, function: TableFunction, call: TableCall, scope:
 
 def _check_kind(function: TableFunction, kind: str, name: Name) -> None:
     if not function.works_on(MODELS[kind]):
-        able = [n for n, m in MODELS.items() if function.works_on(m)]
+        able = [n for n, m in MODELS.items() if function.form(m).works_on(m)]
         hint = f"it works on {', '.join(able)}." if able else None
         raise ProgrammingError(f"{function.name} does not work on {kind} models.", span=name.span, hint=hint)
 

@@ -113,7 +113,8 @@ class Planner:
             hint = did_you_mean(call.name, FUNCTIONS)
             raise NameError(f"{call.name} is not a function.", span=call.name_span, hint=hint)
         try:
-            relation = function.run(bind_call(self, function, call, scope))
+            bound = bind_call(self, function, call, scope)
+            relation = function.form(bound.kind if bound.trained else None).run(bound)
         except Error as error:
             error.span = error.span or call.span
             raise
