@@ -9,7 +9,7 @@ import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sqlml import encode
 from sqlml.encode import Design
@@ -86,19 +86,14 @@ def rows_of(session: Session, plan: CreatePlan) -> Iterator[LocalRelation]:
         names.append(name)
     copied = bool(parameters) or bool(names) or reading(session, plan.sql).copied
     snapshot = None
-    # One read transaction gives all passes the same rows; a user's own transaction does so already.
-    own = not database.in_transaction and not copied
+    snapshot = None
     try:
-        if own:
-            database.execute("BEGIN TRANSACTION")
-        if copied:
-            snapshot = database.snapshot(plan.sql, parameters)
-        source = snapshot or f"({plan.sql})"
-        yield LocalRelation(database, source, plan.columns)
+        # A copy is one state already; otherwise all passes read inside one transaction.
+        with contextlib.nullcontext() if copied else database.same_state():
+            if copied:
+                snapshot = database.snapshot(plan.sql, parameters)
+            yield LocalRelation(database, snapshot or f"({plan.sql})", plan.columns)
     finally:
-        with contextlib.suppress(Error):
-            if own:
-                database.execute("ROLLBACK")
         if snapshot is not None:
             with contextlib.suppress(Error):
                 database.drop_snapshot(snapshot)
@@ -136,7 +131,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     weight = plan.model.weight(plan.options, label)
     training = TrainingData(
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
-        plan.given, _extra(session, plan),
+        plan.given, _extra(session, plan), _device(session),
     )  # fmt: skip
     state = plan.model.train(training, plan.options, run)
     trained = Trained(
@@ -150,7 +145,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         inputs=_inputs(plan, transform, features),
         label=label,
         design=design,
-        transform=transform,
+        transform=_replayed(plan, transform, features),
         state=state,
         statistics=statistics,
         iterations=(*(plan.previous.iterations if plan.previous else ()), *run.iterations),
@@ -168,6 +163,11 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     return measured(session, plan, trained, parts)
 
 
+def _device(session: Session) -> Literal["auto", "cpu", "cuda"]:
+    """SET sqlml.device, as the kernels spell it."""
+    return {"AUTO": "auto", "CPU": "cpu", "CUDA": "cuda"}[session.settings.device]  # type: ignore[return-value]
+
+
 def _extra(session: Session, plan: CreatePlan) -> dict[str, Any]:
     found = {}
     for name, sql in (plan.queries or {}).items():
@@ -176,13 +176,20 @@ def _extra(session: Session, plan: CreatePlan) -> dict[str, Any]:
     return found
 
 
+def _replayed(plan: CreatePlan, transform: Any, features: tuple[Column, ...]) -> Any:
+    """The items of TRANSFORM that prediction needs: not the label and the split column."""
+    if transform is None or not plan.model.encoded:
+        return transform
+    kept = {c.name for c in features}
+    return transform.without([name for name in transform.outputs if name not in kept])
+
+
 def _inputs(plan: CreatePlan, transform: Any, features: tuple[Column, ...]) -> tuple[Column, ...]:
     """The columns that prediction needs: those of the features, before TRANSFORM."""
     if transform is None:
         return features
-    names = {c.name for c in features}
-    needs = [n for item in transform.items if item.name in names for n in item.needs]
-    found = [find(plan.columns, n) for n in dict.fromkeys(needs)]
+    needs = _replayed(plan, transform, features).needs
+    found = [find(plan.columns, n) for n in needs]
     return tuple(c for c in found if c is not None)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sqlml.functions.base import TableFunction
+from sqlml.functions.embed import AI_EMBEDDING, ML_EMBEDDING, RECONSTRUCTION_LOSS
 from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
 from sqlml.functions.predict import PREDICT
+from sqlml.functions.recommend import RECOMMEND
 
 #: Every table function by name.
 FUNCTIONS: dict[str, TableFunction] = {
@@ -19,5 +21,9 @@ FUNCTIONS: dict[str, TableFunction] = {
         ADVANCED_WEIGHTS,
         FEATURE_INFO,
         TRAINING_INFO,
+        RECOMMEND,
+        RECONSTRUCTION_LOSS,
+        ML_EMBEDDING,
+        AI_EMBEDDING,
     )
 }

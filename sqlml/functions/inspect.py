@@ -43,11 +43,12 @@ def _advanced(call: Call) -> Computed:
 
 
 def _feature_info(call: Call) -> Computed:
-    if not call.model.statistics:
+    statistics = call.kind.feature_statistics(call.model)
+    if not statistics:
         text = f"ML.FEATURE_INFO has nothing to say of {call.model.path}, a {call.model.model} model."
         raise NotSupportedError(text, span=call.span)
     names = [name for name, _, _ in FEATURE_COLUMNS[1:]]
-    rows = [{"input": s.name, **{n: getattr(s, n) for n in names}} for s in call.model.statistics]
+    rows = [{"input": s.name, **{n: getattr(s, n) for n in names}} for s in statistics]
     return fixed(Fixed.of(FEATURE_COLUMNS, rows))
 
 

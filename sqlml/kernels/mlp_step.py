@@ -49,6 +49,10 @@ class Settings(Protocol):
     @property
     def l2(self) -> float: ...
     @property
+    def linear_l1(self) -> float: ...
+    @property
+    def linear_l2(self) -> float: ...
+    @property
     def l1_activation(self) -> float: ...
     @property
     def seed(self) -> int: ...
@@ -148,7 +152,8 @@ class Stepper:
         self.deep = self._half("layer.", rule, weights)
         self.linear: Half | None = None
         if network.wide:
-            rule = RULES[settings.linear_optimizer](settings.linear_learn_rate, settings.l1, settings.l2)
+            linear = RULES[settings.linear_optimizer]
+            rule = linear(settings.linear_learn_rate, settings.linear_l1, settings.linear_l2)
             self.linear = self._half("wide.", rule, weights)
         self._act, self._slope = _ACTIVATION[network.activation]
         self._total = torch.zeros((), dtype=torch.float64, device=device)

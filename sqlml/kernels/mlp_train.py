@@ -38,7 +38,8 @@ class Training:
     """How to train; the names are those of the SQL options.
 
     Args:
-        linear_optimizer, linear_learn_rate: of the linear half of a wide & deep network.
+        linear_optimizer, linear_learn_rate, linear_l1, linear_l2: of the linear half of a wide & deep
+            network; `l1` and `l2` are those of the deep half.
         l1_activation: weight of the sum of absolute latent activations per row.
         min_rel_progress: an epoch that lowers the loss by less than this share is the last one
             (when `early_stop`).
@@ -54,6 +55,8 @@ class Training:
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
+    linear_l1: float = 0.0
+    linear_l2: float = 0.0
     l1_activation: float = 0.0
     early_stop: bool = True
     min_rel_progress: float = 0.01

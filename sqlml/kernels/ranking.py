@@ -59,6 +59,27 @@ def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings:
     )
 
 
+def rating_metrics(r: NDArray[Any], s: NDArray[Any]) -> tuple[float, float, float, float, float, float]:
+    """Metrics of scores s (n,) for ratings r (n,).
+
+    Mean absolute, mean squared and mean squared log error (NaN where a value is -1 or less), median
+    absolute error (the lower one of two), r2 and explained variance.
+    """
+    r, s = np.asarray(r, np.float64), np.asarray(s, np.float64)
+    e = r - s
+    spread = float(r.var())
+    nan = float("nan")
+    logs = nan if min(r.min(), s.min()) <= -1 else float(np.mean((np.log1p(r) - np.log1p(s)) ** 2))
+    return (
+        float(np.abs(e).mean()),
+        float((e * e).mean()),
+        logs,
+        float(np.sort(np.abs(e))[(len(e) - 1) // 2]),
+        1.0 - float((e * e).mean()) / spread if spread > 0 else nan,
+        1.0 - float(e.var()) / spread if spread > 0 else nan,
+    )
+
+
 def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.float64]:
     """Rank, from 1, of each pair's item among all items of its user (u sorted)."""
     rank = np.empty(len(u))

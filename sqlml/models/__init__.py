@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from sqlml.errors import NameError, NotSupportedError, did_you_mean
+from sqlml.models.autoencoder import Autoencoder
 from sqlml.models.base import Model
+from sqlml.models.dnn import DnnClassifier, DnnRegressor
 from sqlml.models.linear import LinearReg
 from sqlml.models.logistic import LogisticReg
+from sqlml.models.matrix_factorization import MatrixFactorization
+from sqlml.models.wide_and_deep import WideClassifier, WideRegressor
 from sqlml.options import declarations
 
 #: Every model type that can be trained, by its name in MODEL_TYPE.
 MODELS: dict[str, Model] = {  # type: ignore[type-arg]
-    name: model for model in (LinearReg(), LogisticReg()) for name in model.names
+    name: model
+    for model in (
+        LinearReg(),
+        LogisticReg(),
+        DnnClassifier(),
+        DnnRegressor(),
+        WideClassifier(),
+        WideRegressor(),
+        Autoencoder(),
+        MatrixFactorization(),
+    )
+    for name in model.names
 }
 
 #: Names of BigQuery ML's model types that cannot be made here, with the reason.
@@ -24,14 +39,8 @@ ELSEWHERE: dict[str, str] = {
     "BOOSTED_TREE_REGRESSOR": "boosted trees are not built yet.",
     "RANDOM_FOREST_CLASSIFIER": "random forests are not built yet.",
     "RANDOM_FOREST_REGRESSOR": "random forests are not built yet.",
-    "DNN_CLASSIFIER": "networks are not built yet.",
-    "DNN_REGRESSOR": "networks are not built yet.",
-    "DNN_LINEAR_COMBINED_CLASSIFIER": "networks are not built yet.",
-    "DNN_LINEAR_COMBINED_REGRESSOR": "networks are not built yet.",
-    "AUTOENCODER": "autoencoders are not built yet.",
     "KMEANS": "k-means is not built yet.",
     "PCA": "PCA is not built yet.",
-    "MATRIX_FACTORIZATION": "matrix factorisation is not built yet.",
     "ARIMA_PLUS": "forecasting is not built yet.",
     "ARIMA": "forecasting is not built yet.",
     "ARIMA_PLUS_XREG": "forecasting is not built yet.",

@@ -76,7 +76,8 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         layers = options.hidden_units
         if layers is not None and len(layers) % 2 == 0:
             raise OptionError(
-                f"HIDDEN_UNITS must have an odd number of layers: the middle one is the latent layer. Got {list(layers)}."
+                "HIDDEN_UNITS must have an odd number of layers: the middle one is the latent layer."
+                f" Got {list(layers)}."
             )
 
     def train(self, data: TrainingData, options: AutoencoderOptions, run: Run) -> NetworkState:
@@ -118,6 +119,10 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
 
     def score(self, trained: Trained) -> Score:
         return Score(vector="__f", function=vector_function(trained, "score", "latent"))
+
+    def embedding(self, trained: Trained) -> str:
+        """SQL of the latent vector over the score."""
+        return "__f"
 
     def reconstruction(self, trained: Trained) -> Score:
         """The errors of a row as three values, in the order of METRICS."""

@@ -250,6 +250,10 @@ class Model(Generic[O, S]):
         """Metrics over rows (after TRANSFORM), by column; not asked of models with a label."""
         raise NotImplementedError
 
+    def feature_statistics(self, trained: Trained) -> tuple[FeatureStatistics, ...]:
+        """The lines of ML.FEATURE_INFO."""
+        return trained.statistics
+
     def training_info(self, trained: Trained) -> Fixed:
         """The rows of ML.TRAINING_INFO, the latest iteration first."""
         rows = [

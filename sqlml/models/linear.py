@@ -17,7 +17,6 @@ from sqlml.models.glm import (
     Glm,
     GlmOptions,
     GlmState,
-    descends,
     penalties,
     refuse_wide_p_values,
     start,
@@ -60,7 +59,7 @@ class LinearReg(Glm):
         moments = _moments(data, lay)
         l1, l2 = penalties(lay, 1, options.l1_reg, options.l2_reg)
         total = moments.scalars[0]
-        if descends(options, data.given):
+        if options.optimize_strategy == "BATCH_GRADIENT_DESCENT":
             beta = self._descend(data, options, run, lay, moments, l1, l2)
         else:
             beta = _exact(moments, total, l1[0], l2[0])[None, :]

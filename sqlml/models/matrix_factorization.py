@@ -9,17 +9,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sqlml.errors import DataError, OptionError, SchemaError
+from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
 from sqlml.kernels.ranking import ranking, rating_metrics
 from sqlml.kernels.types import F32, F64, I64
 from sqlml.models.base import (
+    FeatureStatistics,
     Fixed,
     Lookup,
     Model,
@@ -146,7 +147,8 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         extra = [c.name for c in columns if not any(same_name(c.name, n) for n in used)]
         if extra:
             raise SchemaError(
-                f"the training query must have only the columns {', '.join(names)}. It also has {', '.join(extra)}.",
+                f"the training query must have only the columns {', '.join(names)}."
+                f" It also has {', '.join(extra)}.",
                 hint=f"SELECT {', '.join(names)} FROM ...",
             )
 
@@ -205,8 +207,18 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
             return {name: getattr(found, name) for name in IMPLICIT}
         return dict(zip(EXPLICIT, rating_metrics(r, factors.scores(users, items)), strict=True))
 
-    def weights(self, trained: Trained) -> Fixed:
+    def reserved(self, options: FactorOptions) -> tuple[str, ...]:
+        return (options.rating_col,)
+
+    def feature_statistics(self, trained: Trained) -> tuple[FeatureStatistics, ...]:
+        o, s = trained.options, trained.state
+        counts = ((o.user_col, len(s.users)), (o.item_col, len(s.items)))
+        return tuple(FeatureStatistics(name, category_count=n) for name, n in counts)
+
+    def weights(self, trained: Trained, standardize: bool) -> Fixed:
         """ML.WEIGHTS: a row per user and item, and one for the global intercept."""
+        if standardize:
+            raise NotSupportedError("STANDARDIZE has no meaning for MATRIX_FACTORIZATION models.")
         state: FactorState = trained.state
         o = trained.options
         sides = (

@@ -69,7 +69,9 @@ class NetworkOptions(RegistryOptions):
     )
     warm_start: bool = option(False, "Continue the training of the existing model.")
     tf_version: Literal["1.15", "2.8.0", "2.17.0"] | None = option(
-        None, "Version of the service's training framework; it changes nothing here."
+        None,
+        "Version of the service's training framework.",
+        note="networks are trained with torch; the value is recorded and changes nothing.",
     )
 
 
