@@ -123,6 +123,12 @@ class Database:
             self._stream = weakref.ref(stream)
             return stream
 
+    def is_query(self, sql: str) -> bool:
+        """Whether the last statement of a text gives rows and changes nothing."""
+        with translated():
+            kinds = self.raw.extract_statements(sql)[-1].expected_result_type
+        return list(kinds) == [duckdb.ExpectedResultType.QUERY_RESULT]
+
     def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """The rows of a query in batches of at most `rows`."""
         stream = self.stream(sql, rows=rows)
@@ -234,7 +240,7 @@ class Database:
         """Make an Arrow table readable under a name until the connection ends."""
         if name not in self._kept:
             self.register(name, table)
-            if not self._transaction:  # a rollback takes it away again
+            if not self._inside:  # a rollback takes it away again
                 self._kept.add(name)
 
     def unregister(self, name: str) -> None:
@@ -260,10 +266,16 @@ class Database:
         with self.lock, translated():
             self.settle()
             types = None if arguments is None else [self.raw.type(a) for a in arguments]
-            self.raw.create_function(
-                name, call, types, self.raw.type(result), type="arrow", null_handling="special", side_effects=False
-            )
-            self._functions[name] = key
+            kind = self.raw.type(result)
+            try:
+                self.raw.create_function(
+                    name, call, types, kind, type="arrow", null_handling="special", side_effects=False
+                )
+            except duckdb.NotImplementedException as error:  # made earlier, inside a transaction
+                if "already" not in str(error):
+                    raise
+            if not self._inside:
+                self._functions[name] = key
 
     # ------------------------------------------------------------ transactions
 
@@ -273,6 +285,26 @@ class Database:
         return self._transaction
 
     _transaction = False
+    _reading = False
+
+    @property
+    def _inside(self) -> bool:
+        return self._transaction or self._reading
+
+    @contextlib.contextmanager
+    def same_state(self) -> Iterator[None]:
+        """All queries inside see one state of the database (they may make temporary tables)."""
+        if self._inside:
+            yield
+            return
+        self.execute("BEGIN TRANSACTION")
+        self._reading = True
+        try:
+            yield
+        finally:
+            self._reading = False
+            with contextlib.suppress(errors.Error):
+                self.execute("ROLLBACK")
 
     def begin(self) -> None:
         """Open the user's transaction."""
@@ -294,7 +326,7 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; inside the user's transaction, a part of it."""
-        if self._transaction:
+        if self._inside:
             yield
             return
         self.execute("BEGIN TRANSACTION")
