@@ -190,6 +190,7 @@ class Cursor:
         self._check()
         self._reset()
         result, self.messages = self.connection._run(sql, parameters)
+        self.rowcount = -1 if result.changed is None else result.changed
         if result.stream is not None:
             self._result, self._schema = result, result.stream.schema
         elif result.table is not None:

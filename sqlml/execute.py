@@ -41,10 +41,11 @@ DUCKDB_ONLY = frozenset(
 
 @dataclass(slots=True)
 class Result:
-    """The rows of a statement: a stream, a table, or nothing; `tables` are dropped when it is done."""
+    """The rows of a statement: a stream, a table, or nothing; `changed` counts the rows that it changed."""
 
     stream: Stream | None = None
     table: pa.Table | None = None
+    changed: int | None = None
 
 
 @dataclass(slots=True)
@@ -96,7 +97,15 @@ class Executor:
 
     def _start(self, plan: QueryPlan) -> Result:
         self.compute(plan.computed)
-        return Result(stream=self.session.database.stream(plan.sql, plan.parameters))
+        database = self.session.database
+        stream = database.stream(plan.sql, plan.parameters)
+        if stream is None or stream.schema.names not in (["Count"], ["Success"]) or database.is_query(plan.sql):
+            return Result(stream=stream)
+        # DuckDB answers INSERT, CREATE TABLE AS, DROP ... with a table that holds a count, or nothing.
+        counts = []
+        while (batch := stream.next()) is not None:
+            counts += [int(n) for n in batch.column(0).to_pylist()]
+        return Result(changed=sum(counts) if counts else None)
 
     def compute(self, computed: Mapping[str, Computed]) -> None:
         """Make and register the tables of a plan."""
