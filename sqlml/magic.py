@@ -390,7 +390,7 @@ def _line_magic(parser: _Arguments, line: str) -> tuple[argparse.Namespace, str]
     return parser.parse_args(words), rest
 
 
-def load(shell: Any) -> None:
+def load_ipython_extension(shell: Any) -> None:
     """Register the magics: what `%load_ext sqlml` does."""
     magic = Magic(shell)
     shell.register_magic_function(magic.sqlml, "line_cell", "sqlml")

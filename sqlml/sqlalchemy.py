@@ -442,7 +442,7 @@ class SqlmlDialect(default.DefaultDialect):
         wanted = self._schema(connection, schema)
         models = [dict(zip(header, row, strict=True)) for row in cursor.fetchall()]
         return [
-            {"name": m["model_name"], "dataset": m["dataset"], "model_type": m["model_type"]}
+            {"name": m["name"], "dataset": m["dataset"], "model_type": m["model_type"]}
             for m in models
             if m["dataset"] == wanted
         ]

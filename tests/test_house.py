@@ -26,9 +26,17 @@ def tree_of(path: pathlib.Path) -> ast.Module:
 
 
 def imports_of(tree: ast.Module) -> set[str]:
-    """Top-level names of everything imported anywhere in the module."""
+    """Top-level names of everything imported anywhere in the module, but for type checkers alone."""
     found: set[str] = set()
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
     for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:

@@ -62,12 +62,12 @@ def test_a_story() -> None:
 
 def test_an_error_is_a_sentence() -> None:
     outputs = execute(
-        "%%sqlml\nSELECT 1 AS a;\nCREATE MODEL m OPTIONS (model_typ='linear_reg') AS SELECT 1 AS x",
+        "%%sqlml\nSELECT 1 AS a;\nCREATE MODEL m OPTIONS (model_type='linear_reg', l2_regg=1) AS SELECT 1 AS x",
         fails=True,
     )
     (error,) = [o for o in outputs if o.output_type == "error"]
     assert not any("Traceback" in line or "sqlml/" in line for line in error.traceback)
-    assert "MODEL_TYPE" in error.evalue
+    assert "L2_REGG" in error.evalue
     assert "  2 | " in error.evalue
     assert "^" in error.evalue
 

@@ -17,18 +17,21 @@ def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
     """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here."""
     result: list[T] = []
     failure: list[BaseException] = []
+    # An event, because an interrupted Thread.join() leaves the thread marked as ended.
+    ended = threading.Event()
 
     def run() -> None:
         try:
             result.append(work())
         except BaseException as error:  # noqa: BLE001 - carried over to the main thread, raised below
             failure.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=run, name="sqlml-statement", daemon=True)
-    thread.start()
-    while thread.is_alive():
+    threading.Thread(target=run, name="sqlml-statement", daemon=True).start()
+    while not ended.is_set():
         try:
-            thread.join(0.2)
+            ended.wait(0.2)
         except KeyboardInterrupt:
             stop()
     if failure:

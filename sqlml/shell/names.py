@@ -73,7 +73,7 @@ def read_models(connection: sqlml.Connection) -> dict[str, str]:
     found = {}
     for row in cursor.fetchall():
         record = dict(zip(header, row, strict=True))
-        path = [record.get("dataset"), record["model_name"]]
+        path = [record.get("dataset"), record["name"]]
         name = ".".join(written(str(part)) for part in path if part and part != "main")
         found[name] = str(record["model_type"])
     return found

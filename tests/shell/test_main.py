@@ -98,13 +98,13 @@ def test_error_in_a_script(tmp_path: pathlib.Path) -> None:
 def test_caret_points_into_the_script(tmp_path: pathlib.Path) -> None:
     script = tmp_path / "script.sql"
     script.write_text(
-        "SELECT 1 AS a;\nCREATE MODEL m\nOPTIONS (model_typ = 'linear_reg') AS SELECT 1 AS label;\n"
+        "SELECT 1 AS a;\nCREATE MODEL m\nOPTIONS (model_type = 'linear_reg', l2_regg = 1) AS SELECT 1 AS label;\n"
     )
     lines = run("-f", str(script), check=1).stderr.decode().splitlines()
     assert "line 3" in lines[0]
     excerpt = next(line for line in lines if line.startswith("  3 | "))
     caret = next(line for line in lines if line.strip().startswith("^"))
-    assert excerpt[caret.index("^") :].startswith("model_typ")
+    assert excerpt[caret.index("^") :].startswith("l2_regg")
 
 
 @pytest.mark.parametrize(
