@@ -1,0 +1,7 @@
+"""Features in SQL: the preprocessing functions, and the TRANSFORM(...) clause."""
+
+from sqlml.transform.clause import Transform, TransformItem, TransformPlan, plan_transform
+from sqlml.transform.functions import PREPROCESS
+from sqlml.transform.rewrite import rewrite
+
+__all__ = ["PREPROCESS", "Transform", "TransformItem", "TransformPlan", "plan_transform", "rewrite"]
