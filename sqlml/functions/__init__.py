@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sqlml.functions.arima import ARIMA_COEFFICIENTS, ARIMA_EVALUATE, HOLIDAY_INFO
 from sqlml.functions.base import TableFunction
 from sqlml.functions.embed import AI_EMBEDDING, ML_EMBEDDING, RECONSTRUCTION_LOSS
 from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
+from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
 from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
@@ -21,6 +23,11 @@ FUNCTIONS: dict[str, TableFunction] = {
         ADVANCED_WEIGHTS,
         FEATURE_INFO,
         TRAINING_INFO,
+        FORECAST,
+        EXPLAIN_FORECAST,
+        ARIMA_EVALUATE,
+        ARIMA_COEFFICIENTS,
+        HOLIDAY_INFO,
         RECOMMEND,
         RECONSTRUCTION_LOSS,
         ML_EMBEDDING,

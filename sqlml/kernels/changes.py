@@ -146,14 +146,13 @@ def steps(z: F64) -> Steps:
 def _path(z: F64, begin: int, height: float) -> F64:
     """What a step has moved at each point: 0 before its window, its height behind it, shape (n,).
 
-    Inside the window it follows means of 7 points, tilted to end at the height.
+    Inside the window it follows means of 3 points, tilted to end at the height.
     """
     n = len(z)
-    first, last = begin, min(n, begin + WINDOW) - 1
+    first, last = begin - 1, min(n, begin + WINDOW) - 1
     moved = np.zeros(n)
     moved[last:] = height
-    padded = np.concatenate([np.full(3, z[0]), z, np.full(3, z[-1])])
-    level = np.convolve(padded, np.full(7, 1 / 7), "valid")
+    level = np.convolve(np.concatenate([z[:1], z, z[-1:]]), np.full(3, 1 / 3), "valid")
     inside = level[first : last + 1] - level[first]
     moved[first : last + 1] = inside + np.linspace(0.0, height - inside[-1], last - first + 1)
     return moved

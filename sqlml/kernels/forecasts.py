@@ -27,13 +27,15 @@ class Forecasts:
     Attributes:
         error: why a series could not be modelled, "" where it could.
         frequency, start, step, months, month_end: the time axis of each series.
-        offsets: first point of each series, shape (s + 1,); failed series have no points.
+        length: points of the history, shape (s,); 0 for failed series.
+        offsets: first stored point of each series, shape (s + 1,); without decomposition none are stored.
         data, trend: shape (n,).
         season_*: one row per season of a series; part, level and slope packed by their own offsets.
         spike_*: points (numbered over all series) with a spike or dip, and its size.
         step_*: one row per series with step changes, the effect on each of its points packed.
         effect_*: significant holiday effects; name counts `holidays.Calendar.names()`.
         d, constant, has_constant, variance, loglik, aic, phi, theta: the trend's model, coefficients packed.
+        naive_error: mean absolute difference of neighbours in the history, the scale of scaled errors, shape (s,).
         candidate_*: every order tried, packed.
         forecast, standard_error: shape (s, h), nan for failed series.
     """
@@ -44,6 +46,7 @@ class Forecasts:
     step: I64
     months: I64
     month_end: Bool
+    length: I64
     offsets: I64
     data: F64
     trend: F64
@@ -71,6 +74,7 @@ class Forecasts:
     variance: F64
     loglik: F64
     aic: F64
+    naive_error: F64
     phi_offsets: I64
     phi: F64
     theta_offsets: I64
@@ -93,9 +97,14 @@ class Forecasts:
         """Steps forecast per series."""
         return int(self.forecast.shape[1])
 
+    @property
+    def decomposed(self) -> bool:
+        """Whether the parts of the history were kept."""
+        return len(self.data) > 0 or not self.length.any()
+
     def count(self, i: int) -> int:
-        """Points of series i."""
-        return int(self.offsets[i + 1] - self.offsets[i])
+        """Points in the history of series i."""
+        return int(self.length[i])
 
     def points(self, i: int) -> slice:
         """Where series i lies in `data` and `trend`."""
@@ -193,6 +202,7 @@ def pack(fits: Sequence[Fitted | str], horizon: int) -> Forecasts:
         step=np.array([axis[i].frequency.step if i in axis else 0 for i in range(len(fits))], np.int64),
         months=np.array([axis[i].frequency.months if i in axis else 0 for i in range(len(fits))], np.int64),
         month_end=np.array([i in axis and axis[i].frequency.month_end for i in range(len(fits))], np.bool_),
+        length=np.array(lengths, np.int64),
         offsets=offsets,
         data=_flat([f.regular.values for f in good]),
         trend=_flat([f.trend for f in good]),
@@ -204,6 +214,9 @@ def pack(fits: Sequence[Fitted | str], horizon: int) -> Forecasts:
         step_effect=_flat([x for _, x in steps]),
         **_effect_table(where, good),
         **_model_table(fits),
+        naive_error=np.array(
+            [np.nan if isinstance(f, str) else float(np.abs(np.diff(f.regular.values)).mean()) for f in fits]
+        ),
         forecast=full,
         standard_error=error,
     )
@@ -257,6 +270,29 @@ def _model_table(fits: Sequence[Fitted | str]) -> dict[str, Any]:
         "candidate_aic": _flat([c.aic for c in tried]),
         "candidate_variance": _flat([c.variance for c in tried]),
     }
+
+
+def without_history(record: Forecasts) -> Forecasts:
+    """The forecasts alone: data, parts and effects of the history are dropped."""
+    none, whole = np.zeros(0), np.zeros(0, np.int64)
+    rows = np.zeros(1, np.int64)
+    return dataclasses.replace(
+        record,
+        offsets=np.zeros(len(record) + 1, np.int64),
+        data=none,
+        trend=none,
+        season_offsets=np.zeros(len(record.season_series) + 1, np.int64),
+        season_part=none,
+        spike_point=whole,
+        spike_value=none,
+        step_series=whole,
+        step_offsets=rows,
+        step_effect=none,
+        effect_series=whole,
+        effect_name=whole,
+        effect_day=whole,
+        effect_value=none,
+    )
 
 
 def concatenate(parts: list[Forecasts]) -> Forecasts:

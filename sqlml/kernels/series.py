@@ -33,7 +33,6 @@ class Settings:
         order: a fixed (p, d, q) instead of the search.
         drift: with a fixed order and d = 1, add a drift.
         length_fraction, min_length, max_length: which end of the series the trend is fitted to.
-        smoothing_window: moving average over the reported trend of the history; 0 for none.
         lower, upper: open bounds of data and forecasts.
         calendar: holidays, already windowed; empty for none.
         everything: take all candidate orders to their exact maximum.
@@ -51,7 +50,6 @@ class Settings:
     length_fraction: float | None = None
     min_length: int = 20
     max_length: int | None = None
-    smoothing_window: int = 0
     lower: float | None = None
     upper: float | None = None
     longest: int = 500_000
@@ -65,7 +63,7 @@ class Fitted:
     """One modelled series of n points and its forecast of h steps.
 
     Attributes:
-        trend: one-step predictions of the adjusted series (smoothed where asked), shape (n,).
+        trend: one-step predictions of the adjusted series, shape (n,).
         holiday, spikes, steps: parts of the history, shape (n,), zero where there is none.
         effects: the holidays' effects.
         forecast, standard_error: shape (h,).
@@ -109,16 +107,13 @@ def fit(times: I64, values: F64, settings: Settings) -> Fitted:
     whole = clean(times, values, settings)
     parts = take_apart(whole, settings)
     model = model_trend(parts, settings)
-    trend = model.fitted
-    if settings.smoothing_window > 1:
-        trend = smooth(trend, settings.smoothing_window)
     n, h = len(whole.values), settings.horizon
     values_ahead, error = arima.forecast(model, h)
     ahead = values_ahead + future_parts(whole, parts.seasons, parts.effects, settings.calendar, n, h)
     return Fitted(
         whole,
         parts.seasons,
-        trend,
+        model.fitted,
         parts.holiday,
         parts.spikes,
         parts.steps.effect,

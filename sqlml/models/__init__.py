@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlml.errors import NameError, NotSupportedError, did_you_mean
+from sqlml.models.arima_plus import ArimaPlus
 from sqlml.models.autoencoder import Autoencoder
 from sqlml.models.base import Model
 from sqlml.models.dnn import DnnClassifier, DnnRegressor
@@ -24,6 +25,7 @@ MODELS: dict[str, Model] = {  # type: ignore[type-arg]
         WideRegressor(),
         Autoencoder(),
         MatrixFactorization(),
+        ArimaPlus(),
     )
     for name in model.names
 }
@@ -41,8 +43,6 @@ ELSEWHERE: dict[str, str] = {
     "RANDOM_FOREST_REGRESSOR": "random forests are not built yet.",
     "KMEANS": "k-means is not built yet.",
     "PCA": "PCA is not built yet.",
-    "ARIMA_PLUS": "forecasting is not built yet.",
-    "ARIMA": "forecasting is not built yet.",
     "ARIMA_PLUS_XREG": "forecasting is not built yet.",
     "AUTOML_CLASSIFIER": "AutoML is not built yet.",
     "AUTOML_REGRESSOR": "AutoML is not built yet.",

@@ -1,0 +1,305 @@
+"""ML.FORECAST and ML.EXPLAIN_FORECAST: what a forecasting model stored, as tables.
+
+Both read the forecasts that were made at CREATE MODEL; only the intervals are computed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.errors import NotSupportedError, OptionError, ProgrammingError
+from sqlml.functions.base import Call, Computed, TableFunction
+from sqlml.kernels import intervals
+from sqlml.kernels.forecasts import Forecasts
+from sqlml.kernels.series import bounded, smooth
+from sqlml.kernels.types import F64, I64
+from sqlml.models.base import Task, Trained
+from sqlml.models.time_series import ForecastState, read_ids
+from sqlml.options import option
+from sqlml.schema import Column
+
+FORECASTING = frozenset({Task.FORECASTING})
+STAMP = pa.timestamp("us", tz="UTC")
+STAMP_SQL = "TIMESTAMP WITH TIME ZONE"
+PERIODS = ("YEARLY", "QUARTERLY", "MONTHLY", "WEEKLY", "DAILY")
+VALUES = (
+    "forecast_value",
+    "standard_error",
+    "confidence_level",
+    "prediction_interval_lower_bound",
+    "prediction_interval_upper_bound",
+    "confidence_interval_lower_bound",
+    "confidence_interval_upper_bound",
+)
+
+
+@dataclass(frozen=True)
+class ForecastSettings:
+    """Settings of ML.FORECAST and ML.EXPLAIN_FORECAST."""
+
+    horizon: int = option(3, "Points to return per series; at most the HORIZON of the model.", low=1)
+    confidence_level: float = option(0.95, "Probability of the intervals.", low=0.0, below=1.0)
+
+
+def state_of(trained: Trained) -> ForecastState:
+    """What the model keeps."""
+    state = trained.state
+    assert isinstance(state, ForecastState)
+    return state
+
+
+def check_horizon(call: Call, horizon: int) -> int:
+    """A horizon that the model has stored. Raises `OptionError`."""
+    stored = state_of(call.model).series.horizon
+    if horizon > stored:
+        hint = f"train the model with HORIZON={horizon} to forecast further."
+        text = f"HORIZON must be at most {stored}, the HORIZON of the model. Got {horizon}."
+        raise OptionError(text, span=call.span, hint=hint)
+    return horizon
+
+
+def half_width(trained: Trained, level: float) -> float:
+    """Standard errors from the forecast to its bounds: exact, or as the service approximates them."""
+    return intervals.half_width(level, exact=trained.fidelity == "best")
+
+
+def limited(trained: Trained, x: F64) -> F64:
+    """Bounds inside the limits of the model's forecasts."""
+    options = trained.options
+    low = getattr(options, "forecast_limit_lower_bound", None)
+    high = getattr(options, "forecast_limit_upper_bound", None)
+    return bounded(x, low, high)
+
+
+def fitted_series(record: Forecasts) -> list[int]:
+    """Numbers of the series that were modelled."""
+    return [i for i, error in enumerate(record.error) if not error]
+
+
+def id_arrays(state: ForecastState, rows: I64) -> dict[str, pa.Array]:
+    """The id columns of the series numbers in `rows`."""
+    table = read_ids(state.ids)
+    taken = table.take(pa.array(rows, pa.int64())) if state.id_columns else table
+    return {c.name: taken.column(c.name).combine_chunks() for c in state.id_columns}
+
+
+def numbers(x: F64) -> pa.Array:
+    """A DOUBLE column; nan is NULL."""
+    return pa.array(x, pa.float64(), from_pandas=True)
+
+
+def stamps(x: I64) -> pa.Array:
+    """A TIMESTAMP column of microseconds."""
+    return pa.array(np.asarray(x, np.int64), pa.int64()).cast(STAMP)
+
+
+def double_columns(names: Sequence[str]) -> tuple[Column, ...]:
+    """Columns of type DOUBLE."""
+    return tuple(Column(n, "DOUBLE") for n in names)
+
+
+def ahead(trained: Trained, record: Forecasts, which: Sequence[int], horizon: int) -> tuple[I64, F64, F64]:
+    """Times, forecasts and standard errors of the first steps, one series after the other."""
+    pick = np.array(which, dtype=np.int64)
+    times = [record.times(i, record.count(i), horizon) for i in which]
+    flat = np.concatenate(times) if times else np.zeros(0, np.int64)
+    return flat, record.forecast[pick, :horizon].ravel(), record.standard_error[pick, :horizon].ravel()
+
+
+def forecast_table(trained: Trained, state: ForecastState, horizon: int, level: float) -> pa.Table:
+    """The rows of ML.FORECAST."""
+    which = fitted_series(state.series)
+    times, values, errors = ahead(trained, state.series, which, horizon)
+    width = half_width(trained, level) * errors
+    low, high = numbers(limited(trained, values - width)), numbers(limited(trained, values + width))
+    arrays = {
+        **id_arrays(state, np.repeat(np.array(which, np.int64), horizon)),
+        "forecast_timestamp": stamps(times),
+        "forecast_value": numbers(values),
+        "standard_error": numbers(errors),
+        "confidence_level": pa.array(np.full(len(times), level)),
+        "prediction_interval_lower_bound": low,
+        "prediction_interval_upper_bound": high,
+        "confidence_interval_lower_bound": low,
+        "confidence_interval_upper_bound": high,
+    }
+    return pa.table(arrays)
+
+
+def _with_future(call: Call) -> Callable[[], ForecastState]:
+    """The state whose forecasts hold what the input says of the regressors' future values."""
+    forecast_with = getattr(call.kind, "forecast_with", None)
+    if forecast_with is None:
+        if call.source is not None:
+            text = f"{call.name} of a {call.model.model} model takes no input data."
+            raise ProgrammingError(text, span=call.source.span)
+        return lambda: state_of(call.model)
+    if call.source is None:
+        hint = f"{call.name}(MODEL {call.model.path}, STRUCT(3 AS horizon), TABLE future)"
+        text = f"{call.name} must be given the future values of the features of {call.model.path}."
+        raise ProgrammingError(text, span=call.span, hint=hint)
+    from sqlml.functions.future import future_state
+
+    return future_state(call)
+
+
+def _forecast(call: Call) -> Computed:
+    horizon = check_horizon(call, call.settings.horizon)
+    state = _with_future(call)
+    columns = (
+        *state_of(call.model).id_columns,
+        Column("forecast_timestamp", STAMP_SQL),
+        *double_columns(VALUES),
+    )
+    return Computed(
+        columns, lambda: forecast_table(call.model, state(), horizon, call.settings.confidence_level)
+    )
+
+
+# ---------------------------------------------------------------- explanations
+
+
+def _explained_columns(state: ForecastState, features: Sequence[str]) -> tuple[Column, ...]:
+    names = state.calendar.names()
+    return (
+        *state.id_columns,
+        Column("time_series_timestamp", STAMP_SQL),
+        Column("time_series_type", "VARCHAR"),
+        *double_columns(("time_series_data", "time_series_adjusted_data", "standard_error", "confidence_level")),
+        *double_columns(("prediction_interval_lower_bound", "prediction_interval_upper_bound", "trend")),
+        *double_columns([f"seasonal_period_{p.lower()}" for p in PERIODS]),
+        *double_columns(("holiday_effect", "spikes_and_dips", "step_changes", "residual")),
+        *double_columns([f"holiday_effect_{n}" for n in names]),
+        *double_columns([f"attribution_{f}" for f in features]),
+    )
+
+
+def explained(
+    trained: Trained, state: ForecastState, i: int, h: int, level: float, attributions: dict[str, F64]
+) -> dict[str, F64]:
+    """Every part of series i over its history and h steps ahead; nan where there is none."""
+    record = state.series
+    n = record.count(i)
+    nothing = np.full(n + h, np.nan)
+    history, future = slice(0, n), slice(n, n + h)
+    data, trend = np.concatenate([record.data[record.points(i)], record.forecast[i, :h]]), nothing.copy()
+    parts: dict[str, F64] = {f"seasonal_period_{p.lower()}": nothing for p in PERIODS}
+    known = np.zeros(n + h)
+    for row in record.seasons_of(i):
+        part = record.season(row, n, h)
+        parts[f"seasonal_period_{record.season_name[row].lower()}"] = part
+        known += part
+    effects = record.holiday(i, state.calendar, n, h)
+    single: dict[int, F64] = {}
+    total = nothing
+    if effects is not None:
+        total, single = effects
+        known = known + total
+    for k, name in enumerate(state.calendar.names()):
+        parts[f"holiday_effect_{name}"] = single.get(k, nothing)
+    for name, values in attributions.items():
+        parts[f"attribution_{name}"] = values
+        known = known + values
+    window = trained.options.trend_smoothing_window_size or 1
+    trend[history] = smooth(record.trend[record.points(i)], window)
+    # In the forecast the trend is what the other parts leave, so that they add up.
+    trend[future] = data[future] - known[future]
+    spikes, steps = record.spikes(i), record.steps(i)
+    adjusted = known + trend
+    residual, ahead_only = nothing.copy(), nothing.copy()
+    residual[history] = data[history] - adjusted[history]
+    for part in (spikes, steps):
+        if part is not None:
+            residual[history] -= part
+    if trained.fidelity == "bigquery" and record.d[i] > 0:
+        adjusted[0] += residual[0]  # the first row has no trend; the service shows its residual here too
+    error = np.concatenate([np.full(n, np.sqrt(record.variance[i])), record.standard_error[i, :h]])
+    ahead_only[future] = level
+    width = half_width(trained, level) * error[future]
+    low, high = nothing.copy(), nothing.copy()
+    low[future], high[future] = limited(trained, data[future] - width), limited(trained, data[future] + width)
+    return {
+        "time_series_data": data,
+        "time_series_adjusted_data": adjusted,
+        "standard_error": error,
+        "confidence_level": ahead_only,
+        "prediction_interval_lower_bound": low,
+        "prediction_interval_upper_bound": high,
+        "trend": trend,
+        **parts,
+        "holiday_effect": total,
+        "spikes_and_dips": _padded(spikes, h, nothing),
+        "step_changes": _padded(steps, h, nothing),
+        "residual": residual,
+    }
+
+
+def _padded(part: F64 | None, h: int, nothing: F64) -> F64:
+    return nothing if part is None else np.concatenate([part, np.full(h, np.nan)])
+
+
+def refuse_undecomposed(call: Call) -> None:
+    """Explanations and the history need DECOMPOSE_TIME_SERIES. Raises `NotSupportedError`."""
+    if getattr(call.model.options, "decompose_time_series", True):
+        return
+    text = f"{call.name} needs the parts of the history. {call.model.path} has DECOMPOSE_TIME_SERIES=FALSE."
+    raise NotSupportedError(text, span=call.span)
+
+
+def _explain(call: Call) -> Computed:
+    refuse_undecomposed(call)
+    horizon = check_horizon(call, call.settings.horizon)
+    state = _with_future(call)
+    features = tuple(f.name for f in call.model.design.features) if hasattr(call.kind, "forecast_with") else ()
+    columns = _explained_columns(state_of(call.model), features)
+
+    def compute() -> pa.Table:
+        return explained_table(call.model, state(), columns, horizon, call.settings.confidence_level)
+
+    return Computed(columns, compute)
+
+
+def explained_table(
+    trained: Trained, state: ForecastState, columns: Sequence[Column], horizon: int, level: float
+) -> pa.Table:
+    """The rows of ML.EXPLAIN_FORECAST."""
+    record = state.series
+    which = fitted_series(record)
+    attributed = getattr(state, "attributions", None)
+    rows = [record.count(i) + horizon for i in which]
+    parts = [
+        explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}) for i in which
+    ]
+    times = [record.times(i, 0, n) for i, n in zip(which, rows, strict=True)]
+    kinds = [np.repeat(["history", "forecast"], [n - horizon, horizon]) for n in rows]
+    arrays: dict[str, pa.Array] = {
+        **id_arrays(state, np.repeat(np.array(which, np.int64), rows)),
+        "time_series_timestamp": stamps(np.concatenate(times) if times else np.zeros(0, np.int64)),
+        "time_series_type": pa.array(np.concatenate(kinds) if kinds else [], pa.string()),
+    }
+    for column in columns[len(arrays) :]:
+        flat = np.concatenate([p[column.name] for p in parts]) if parts else np.zeros(0)
+        arrays[column.name] = numbers(flat)
+    return pa.table(arrays)
+
+
+FORECAST = TableFunction(
+    name="ML.FORECAST",
+    doc="Forecasts of a time series model, with intervals.",
+    run=_forecast,
+    settings=ForecastSettings,
+    data="optional",
+    tasks=FORECASTING,
+)
+EXPLAIN_FORECAST = TableFunction(
+    name="ML.EXPLAIN_FORECAST",
+    doc="The history and the forecasts of a time series model, split into trend, seasons, holidays and the rest.",
+    run=_explain,
+    settings=ForecastSettings,
+    data="optional",
+    tasks=FORECASTING,
+)

@@ -1,0 +1,423 @@
+"""What the forecasting models share: options, reading many series in one sorted scan, holidays, the stored state."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.errors import (
+    DataError,
+    NotSupportedError,
+    OptionError,
+    SchemaError,
+    TrainingError,
+    Warning,
+    did_you_mean,
+)
+from sqlml.kernels import holidays, series
+from sqlml.kernels.forecasts import Forecasts
+from sqlml.kernels.workers import Chunk
+from sqlml.models.base import RegistryOptions, TrainingData
+from sqlml.options import option
+from sqlml.progress import Run
+from sqlml.relation import Relation
+from sqlml.schema import Column, Kind, find, names, quote_name, same_name
+
+TIMES = frozenset(
+    {
+        "DATE",
+        "TIMESTAMP",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+        "TIMESTAMP WITH TIME ZONE",
+    }
+)
+#: Series of one chunk have about so many points together.
+CHUNK_POINTS = 20_000
+CHUNK_SERIES = 40
+CUSTOM_ROWS = 50_000
+CUSTOM_NAMES = 500
+LONGEST_WINDOW = 30
+
+Frequency = Literal[
+    "AUTO_FREQUENCY", "PER_MINUTE", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"
+]
+
+
+@dataclass(frozen=True)
+class TimeSeriesOptions(RegistryOptions):
+    """Options of ARIMA_PLUS and ARIMA_PLUS_XREG."""
+
+    time_series_timestamp_col: str = option("", "The time axis: a TIMESTAMP, DATE or DATETIME column.")
+    time_series_data_col: str = option("", "The column to forecast.")
+    time_series_id_col: tuple[str, ...] | None = option(
+        None, "Columns that tell series apart; each series is modelled on its own."
+    )
+    horizon: int = option(1000, "Number of points to forecast when the model is made.", low=1, high=10_000)
+    auto_arima: bool = option(True, "Choose the order of the ARIMA model by AIC.")
+    auto_arima_max_order: int = option(
+        5, "Largest p + q that is tried. 5 tries 21 orders (42 with and without drift).", low=1, high=5
+    )
+    auto_arima_min_order: int = option(0, "Smallest p + q that is tried.", low=0, high=4)
+    non_seasonal_order: tuple[int, int, int] | None = option(
+        None, "A fixed (p, d, q); needs AUTO_ARIMA=FALSE.", low=0, high=5
+    )
+    data_frequency: Frequency = option(
+        "AUTO_FREQUENCY", "The step between points; found in the data by default."
+    )
+    include_drift: bool = option(False, "Add a drift to a fixed order with d = 1.")
+    holiday_region: tuple[str, ...] | None = option(
+        None, "Regions whose holidays are modelled, in daily or weekly series of more than a year."
+    )
+    clean_spikes_and_dips: bool = option(True, "Find single points far away and replace them.")
+    adjust_step_changes: bool = option(True, "Find abrupt changes of level and remove them.")
+    time_series_length_fraction: float | None = option(
+        None, "Share of a series, from its end, that the trend is fitted to.", above=0.0, below=1.0
+    )
+    min_time_series_length: int | None = option(
+        None, "Fewest points kept by TIME_SERIES_LENGTH_FRACTION; 20 by default.", low=4
+    )
+    max_time_series_length: int | None = option(
+        None, "Most points, from the end, that the trend is fitted to.", low=4
+    )
+    trend_smoothing_window_size: int | None = option(
+        None, "Moving average over the reported trend of the history; forecasts do not change.", low=1
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastState:
+    """What a forecasting model keeps.
+
+    Args:
+        series: fits and forecasts, in the order of the ids.
+        ids: an Arrow IPC stream with one row of id columns per series (one row without columns for one series).
+        id_columns, time_column, data_column: of the training query.
+        calendar: the holidays that were looked for.
+    """
+
+    series: Forecasts
+    ids: bytes
+    id_columns: tuple[Column, ...]
+    time_column: Column
+    data_column: Column
+    calendar: holidays.Calendar
+
+
+# ---------------------------------------------------------------- checks
+
+
+def check_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> None:
+    """The time, data and id columns are there and have usable types. Raises `OptionError` or `SchemaError`."""
+    for name in ("time_series_timestamp_col", "time_series_data_col"):
+        if not getattr(o, name):
+            raise OptionError(f"{name.upper()} must be given.", hint=f"add {name.upper()}='...' to OPTIONS.")
+    time = column_of(columns, o.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
+    if time.type.name not in TIMES:
+        raise SchemaError(
+            f"TIME_SERIES_TIMESTAMP_COL must be a TIMESTAMP, DATE or DATETIME column. {time.name} is {time.type.google}."
+        )
+    data = column_of(columns, o.time_series_data_col, "TIME_SERIES_DATA_COL")
+    if data.kind is not Kind.NUMERIC:
+        raise SchemaError(
+            f"TIME_SERIES_DATA_COL must be a numeric column. {data.name} is {data.type.google}."
+        )
+    used = [time.name, data.name]
+    for wanted in o.time_series_id_col or ():
+        found = column_of(columns, wanted, "TIME_SERIES_ID_COL")
+        inner = found.type.item if found.type.name == "LIST" and found.type.item else found.type
+        if inner.google not in ("STRING", "INT64"):
+            raise SchemaError(
+                "TIME_SERIES_ID_COL must be STRING or INT64 columns, or arrays of them."
+                f" {found.name} is {found.type.google}."
+            )
+        used.append(found.name)
+    if len({n.casefold() for n in used}) < len(used):
+        raise OptionError("TIME_SERIES_ID_COL must name other columns than the time and the data, each once.")
+
+
+def column_of(columns: Sequence[Column], name: str, what: str) -> Column:
+    """A column of the training query by the name in an option. Raises `SchemaError`."""
+    found = find(columns, name)
+    if found is None:
+        hint = did_you_mean(name, names(columns))
+        raise SchemaError(f"{what} must name a column of the training query. Got {name!r}.", hint=hint)
+    return found
+
+
+def check_orders(o: TimeSeriesOptions, given: frozenset[str]) -> None:
+    """Options about the order of the ARIMA model. Raises `OptionError`."""
+    if o.time_series_id_col and not o.auto_arima:
+        raise OptionError("AUTO_ARIMA must be TRUE with TIME_SERIES_ID_COL.")
+    if o.auto_arima and o.non_seasonal_order is not None:
+        hint = "remove NON_SEASONAL_ORDER." if o.time_series_id_col else "add AUTO_ARIMA=FALSE."
+        raise OptionError("NON_SEASONAL_ORDER must be given only with AUTO_ARIMA=FALSE.", hint=hint)
+    if not o.auto_arima and o.non_seasonal_order is None:
+        raise OptionError(
+            "NON_SEASONAL_ORDER must be given with AUTO_ARIMA=FALSE.", hint="NON_SEASONAL_ORDER=(1, 1, 1)"
+        )
+    if o.non_seasonal_order is not None and o.non_seasonal_order[1] > 2:
+        text = f"NON_SEASONAL_ORDER must have a d from 0 to 2. Got {o.non_seasonal_order[1]}."
+        raise OptionError(text)
+    if o.auto_arima and "auto_arima_min_order" in given and o.auto_arima_min_order >= o.auto_arima_max_order:
+        raise OptionError(
+            "AUTO_ARIMA_MIN_ORDER must be less than AUTO_ARIMA_MAX_ORDER."
+            f" Got {o.auto_arima_min_order} and {o.auto_arima_max_order}."
+        )
+    if "include_drift" in given and (o.auto_arima or (o.non_seasonal_order or (0, 0, 0))[1] != 1):
+        raise OptionError(
+            "INCLUDE_DRIFT must be given only with AUTO_ARIMA=FALSE and a NON_SEASONAL_ORDER of d = 1."
+        )
+
+
+def check_lengths(o: TimeSeriesOptions) -> None:
+    """Options about which end of a series is used. Raises `OptionError`."""
+    if o.max_time_series_length is not None and (
+        o.time_series_length_fraction is not None or o.min_time_series_length is not None
+    ):
+        raise OptionError(
+            "MAX_TIME_SERIES_LENGTH must not be given with TIME_SERIES_LENGTH_FRACTION or MIN_TIME_SERIES_LENGTH."
+        )
+    if o.min_time_series_length is not None and o.time_series_length_fraction is None:
+        raise OptionError("MIN_TIME_SERIES_LENGTH must be given only with TIME_SERIES_LENGTH_FRACTION.")
+
+
+def check_regions(o: TimeSeriesOptions) -> None:
+    """The holiday regions are known. Raises `OptionError`."""
+    for region in o.holiday_region or ():
+        if region not in holidays.REGIONS:
+            near = next((r for r in holidays.REGIONS if r.casefold() == region.casefold()), None)
+            hint = f"did you mean {near!r}?" if near else did_you_mean(region, sorted(holidays.REGIONS))
+            raise OptionError(f"HOLIDAY_REGION must be a known region. Got {region!r}.", hint=hint)
+
+
+def settings_of(
+    o: TimeSeriesOptions, data: TrainingData, calendar: holidays.Calendar, single: bool
+) -> series.Settings:
+    """The kernels' settings; a single series has all candidate orders taken to their exact maximum."""
+    return series.Settings(
+        horizon=o.horizon,
+        frequency=o.data_frequency,
+        max_order=o.auto_arima_max_order,
+        min_order=o.auto_arima_min_order,
+        order=None if o.auto_arima else o.non_seasonal_order,
+        drift=o.include_drift,
+        clean_spikes=o.clean_spikes_and_dips,
+        adjust_steps=o.adjust_step_changes,
+        length_fraction=o.time_series_length_fraction,
+        min_length=o.min_time_series_length or 20,
+        max_length=o.max_time_series_length,
+        calendar=calendar,
+        everything=single,
+        fidelity=data.fidelity,
+    )
+
+
+# ---------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The series of a relation, one after the other.
+
+    Args:
+        ids: one row per series, ordered.
+        counts: rows of each series, shape (s,).
+    """
+
+    relation: Relation
+    time: str
+    data: str
+    order: tuple[str, ...]
+    ids: pa.Table
+    counts: np.ndarray  # type: ignore[type-arg]
+
+    def chunks(self, extra: Sequence[str] = ()) -> Iterator[Chunk]:
+        """Packed series, by one sorted scan; whole series are never split."""
+        for chunk, _ in self.chunks_with(extra):
+            yield chunk
+
+    def chunks_with(self, extra: Sequence[str]) -> Iterator[tuple[Chunk, np.ndarray]]:  # type: ignore[type-arg]
+        """Chunks, and further numeric expressions as a matrix of shape (rows, len(extra))."""
+        columns = {"__t": self.time, "__y": self.data, **{f"__x{i}": e for i, e in enumerate(extra)}}
+        # Rows of one time are averaged later: an order among them keeps the last digit the same.
+        order = (*self.order, "__t", "__y")
+        rows = _Rows(self.relation.batches(columns, order=order), len(extra))
+        first, total = 0, 0
+        for i, count in enumerate(self.counts):
+            total += int(count)
+            if total >= CHUNK_POINTS or i + 1 - first >= CHUNK_SERIES or i + 1 == len(self.counts):
+                times, values, matrix = rows.take(total)
+                offsets = np.concatenate([[0], np.cumsum(self.counts[first : i + 1])]).astype(np.int64)
+                yield Chunk(times, values, offsets), matrix
+                first, total = i + 1, 0
+
+
+class _Rows:
+    """Batches re-cut to asked lengths."""
+
+    def __init__(self, batches: Iterator[pa.RecordBatch], width: int):
+        self._batches = batches
+        self._width = width
+        self._kept: list[tuple[np.ndarray, ...]] = []  # type: ignore[type-arg]
+        self._length = 0
+
+    def take(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+        while self._length < count:
+            batch = next(self._batches)
+            arrays = tuple(c.to_numpy(zero_copy_only=False) for c in batch.columns)
+            self._kept.append(arrays)
+            self._length += batch.num_rows
+        joined = [np.concatenate(parts) for parts in zip(*self._kept, strict=True)] if self._kept else []
+        if not joined:
+            joined = [np.zeros(0, np.int64), *(np.zeros(0) for _ in range(1 + self._width))]
+        self._kept = [tuple(a[count:] for a in joined)]
+        self._length -= count
+        taken = [a[:count] for a in joined]
+        matrix = np.column_stack(taken[2:]) if self._width else np.zeros((count, 0))
+        return taken[0].astype(np.int64), taken[1].astype(np.float64), matrix.astype(np.float64)
+
+
+def microseconds(column: Column) -> str:
+    """SQL of a time column as microseconds since 1970-01-01 UTC."""
+    name = quote_name(column.name)
+    if column.type.name == "TIMESTAMP WITH TIME ZONE":
+        return f"epoch_us({name})"
+    return f"epoch_us({name}::TIMESTAMP)"
+
+
+def reader(relation: Relation, time: Column, data: Column, ids: Sequence[Column]) -> Reader:
+    """Count the series of a relation. Rows without a time are left out."""
+    there = relation.where(f"{quote_name(time.name)} IS NOT NULL")
+    keys = [quote_name(c.name) for c in ids]
+    # Inside a relation an expression and its output column may have one name: the order is by the input.
+    order = tuple(f"{k} ASC NULLS LAST" for k in keys)
+    if keys:
+        listed = ", ".join(keys)
+        tail = f"{listed}, count(*) AS __n FROM {{rows}} GROUP BY {listed} ORDER BY {', '.join(order)}"
+        found = there.table(tail)
+    else:
+        found = there.table("count(*) AS __n FROM {rows}")
+    counts = np.asarray(found.column("__n").to_numpy(), dtype=np.int64)
+    value = f"{quote_name(data.name)}::DOUBLE"
+    return Reader(there, microseconds(time), value, order, found.drop_columns(["__n"]), counts)
+
+
+def id_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The id columns of the training query."""
+    return tuple(column_of(columns, n, "TIME_SERIES_ID_COL") for n in o.time_series_id_col or ())
+
+
+def teller(run: Run, total: int, done: int = 0) -> Callable[[int], None]:
+    """A report of finished series to the listeners of a run; the point of cancellation."""
+
+    def report(more: int) -> None:
+        run.tell("training", step=done + more, steps=total, detail=f"{done + more} of {total} series")
+
+    return report
+
+
+def refuse_nothing(found: Forecasts, total: int) -> None:
+    """Raise `TrainingError` when no series could be modelled, warn when some could not."""
+    failed = [e for e in found.error if e]
+    if failed and len(failed) == len(found):
+        text = failed[0][0].lower() + failed[0][1:]
+        if len(found) == 1:
+            raise TrainingError(text)
+        raise TrainingError(f"none of the {total} series can be modelled. The first: {text}")
+    if failed:
+        text = f"{len(failed)} of {len(found)} series could not be modelled; ML.ARIMA_EVALUATE says why."
+        warnings.warn(text, Warning, stacklevel=2)
+
+
+def stored_ids(table: pa.Table) -> bytes:
+    """An Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def read_ids(data: bytes) -> pa.Table:
+    """The table of `stored_ids`."""
+    return pa.ipc.open_stream(data).read_all()
+
+
+# ---------------------------------------------------------------- holidays
+
+
+def calendar_of(o: TimeSeriesOptions, data: TrainingData, time: Column) -> holidays.Calendar:
+    """The holidays of the regions and the custom_holiday query, over the history and the horizon."""
+    custom = _custom(data, o) if "custom_holiday" in data.extra else holidays.EMPTY
+    if not o.holiday_region:
+        return custom
+    name = quote_name(time.name)
+    first, last = data.train.aggregate([f"min(year({name}::TIMESTAMP))", f"max(year({name}::TIMESTAMP))"])
+    if first is None:
+        return custom
+    step = 1 if o.data_frequency == "DAILY" else 7
+    ahead = math.ceil(o.horizon * step / 365) + 1
+    return holidays.merge(holidays.builtin(o.holiday_region, int(first), int(last) + ahead), custom)
+
+
+def _custom(data: TrainingData, o: TimeSeriesOptions) -> holidays.Calendar:
+    """The rows of the custom_holiday query, checked."""
+    relation = data.extra["custom_holiday"]
+    if o.data_frequency not in ("AUTO_FREQUENCY", "DAILY"):
+        raise NotSupportedError(f"custom holidays need daily data. DATA_FREQUENCY is {o.data_frequency}.")
+    for wanted in ("region", "holiday_name", "primary_date"):
+        if find(relation.columns, wanted) is None:
+            raise SchemaError(f"the custom_holiday query must have a column {wanted}.")
+    windows = {
+        name: f"coalesce({quote_name(name)}, 1)::BIGINT" if find(relation.columns, name) else "1"
+        for name in ("preholiday_days", "postholiday_days")
+    }
+    day = "epoch_us(primary_date::DATE::TIMESTAMP) // 86400000000"
+    table = relation.table(
+        f"region::VARCHAR AS region, holiday_name::VARCHAR AS holiday_name, {day} AS day,"
+        f" {windows['preholiday_days']} AS before, {windows['postholiday_days']} AS after FROM {{rows}} ORDER BY ALL"
+    )
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    if len(rows) > CUSTOM_ROWS or len({r[1] for r in rows}) > CUSTOM_NAMES:
+        raise DataError(f"custom_holiday must have at most {CUSTOM_ROWS} rows and {CUSTOM_NAMES} names.")
+    window: dict[tuple[str, str], tuple[int, int]] = {}
+    last: dict[tuple[str, str], int] = {}
+    for region, name, at, before, after in rows:
+        if region is None or name is None or at is None:
+            raise DataError("custom_holiday must not have NULL in region, holiday_name or primary_date.")
+        if not name.isidentifier():
+            hint = f"write {holidays.column_name(name)!r}."
+            raise DataError(f"a holiday_name must be a valid column name. Got {name!r}.", hint=hint)
+        if before < 1 or after < 1 or before + after + 1 > LONGEST_WINDOW:
+            raise DataError(
+                f"the window of {name} must have at least one day on each side and at most {LONGEST_WINDOW} in all."
+            )
+        if window.setdefault((region, name), (before, after)) != (before, after):
+            raise DataError(f"the window of {name} must be the same for all its dates.")
+        if (region, name) in last and at - before <= last[region, name]:
+            raise DataError(f"the windows of {name} must not overlap.")
+        last[region, name] = at + after
+    return holidays.calendar((str(r), str(n), int(a), int(b), int(c)) for r, n, a, b, c in rows)
+
+
+def reserved(o: TimeSeriesOptions) -> tuple[str, ...]:
+    """Columns that are not features."""
+    return (o.time_series_timestamp_col, o.time_series_data_col, *(o.time_series_id_col or ()))
+
+
+def extra_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> list[str]:
+    """Columns that no option names."""
+    return [c.name for c in columns if not any(same_name(c.name, n) for n in reserved(o))]
+
+
+def replaced(record: Forecasts, **changes: object) -> Forecasts:
+    """A record with some fields changed."""
+    return dataclasses.replace(record, **changes)  # type: ignore[arg-type]
