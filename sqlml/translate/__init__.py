@@ -27,7 +27,15 @@ from sqlml.translate.read import Reader
 from sqlml.translate.rewrite import rewrite
 from sqlml.translate.tables import TARGET, mark_targets
 
-__all__ = ["TARGET", "has_aggregate", "span_of", "to_duckdb", "translate", "translate_expression", "translate_select_items"]
+__all__ = [
+    "TARGET",
+    "has_aggregate",
+    "span_of",
+    "to_duckdb",
+    "translate",
+    "translate_expression",
+    "translate_select_items",
+]
 
 
 def translate(
@@ -78,7 +86,9 @@ def translate_expression(
     """The DuckDB tree of one scalar expression (an alias is kept)."""
     from sqlml.errors import ParseError, Span
 
-    items = translate_select_items(sql, dialect=dialect, table=table, scalar=scalar, offset=offset, names=names)
+    items = translate_select_items(
+        sql, dialect=dialect, table=table, scalar=scalar, offset=offset, names=names
+    )
     if len(items) != 1:
         raise ParseError("the text must be one expression.", span=Span(offset, offset + len(sql)))
     return items[0]
@@ -108,5 +118,7 @@ def translate_select_items(
 def to_duckdb(node: exp.Expression) -> str:
     """DuckDB text of a tree that the functions above returned."""
     dialect: Any = Dialect.get_or_raise("duckdb")
-    generator = dialect.generator(normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
+    generator = dialect.generator(
+        normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE
+    )
     return str(generator.generate(node, copy=False))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError, ParseError
-from sqlml.translate.build import call, cast, literal, tag, template
+from sqlml.translate.build import call, literal, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.expressions import at_least, wide
 from sqlml.translate.rules import Function
-
 
 # sqlglot prints IGNORE NULLS only around its own nodes.
 _NAVIGATION: dict[str, type[exp.Func]] = {
@@ -36,7 +35,7 @@ def _assemble(c: Call, name: str, args: list[exp.Expression]) -> exp.Expression:
     """name([DISTINCT] args [ORDER BY ...])."""
     parts = list(args)
     if c.distinct:
-        parts = [exp.Distinct(expressions=parts)]
+        parts[0] = exp.Distinct(expressions=[parts[0]])
     if c.order:
         parts[-1] = exp.Order(this=parts[-1], expressions=[o.copy() for o in c.order])
     if c.ignore_nulls and name in _NAVIGATION and c.windowed:
@@ -133,7 +132,9 @@ def _quantiles(c: Call) -> exp.Expression:
         raise ParseError(f"the number of quantiles must be positive. Got {count}.", span=c.span)
     if c.ignore_nulls is not False:
         # A rank that is a whole number must not be pushed up by the rounding of q * n.
-        points = template(f"list_transform(range(0, {count + 1}), lambda i: greatest(i / {count} - 1e-13, 0))")
+        points = template(
+            f"list_transform(range(0, {count + 1}), lambda i: greatest(i / {count} - 1e-13, 0))"
+        )
         return tag(at_least(_assemble(c, "quantile_disc", [c.args[0], points]), count + 1), "array")
     ordered = call("list_sort", _assemble(c, "list", [c.args[0]]), "ASC", "NULLS FIRST")
     ranks = (
@@ -198,8 +199,9 @@ def _lag(name: str) -> Function:
 
 
 _SAME = (
-    "AVG MIN MAX STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP COVAR_SAMP COVAR_POP BIT_AND BIT_OR"
-    " BIT_XOR FIRST_VALUE LAST_VALUE NTH_VALUE RANK DENSE_RANK ROW_NUMBER NTILE PERCENT_RANK CUME_DIST GROUPING"
+    "AVG MIN MAX STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP COVAR_SAMP COVAR_POP BIT_AND"
+    " BIT_OR BIT_XOR FIRST_VALUE LAST_VALUE NTH_VALUE RANK DENSE_RANK ROW_NUMBER NTILE PERCENT_RANK"
+    " CUME_DIST GROUPING"
 ).split()
 
 FUNCTIONS: dict[str, Function] = {
@@ -225,7 +227,12 @@ FUNCTIONS: dict[str, Function] = {
     "LEAD": _lag("lead"),
 }
 KINDS: dict[str, str] = {
-    **dict.fromkeys("COUNT COUNTIF RANK DENSE_RANK ROW_NUMBER NTILE APPROX_COUNT_DISTINCT GROUPING".split(), "int"),
-    **dict.fromkeys("AVG STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP CORR COVAR_SAMP COVAR_POP".split(), "float"),
+    **dict.fromkeys(
+        "COUNT COUNTIF RANK DENSE_RANK ROW_NUMBER NTILE APPROX_COUNT_DISTINCT GROUPING".split(), "int"
+    ),
+    **dict.fromkeys(
+        "AVG STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP CORR COVAR_SAMP COVAR_POP".split(),
+        "float",
+    ),
     **dict.fromkeys("LOGICAL_AND LOGICAL_OR".split(), "bool"),
 }

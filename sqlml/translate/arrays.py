@@ -27,7 +27,9 @@ def _to_string(c: Call) -> exp.Expression:
     c.need(2, 3)
     values = c.args[0]
     if len(c.args) == 3:
-        values = template("list_transform({0}, lambda v: coalesce(CAST(v AS VARCHAR), {1}))", values, c.args[2])
+        values = template(
+            "list_transform({0}, lambda v: coalesce(CAST(v AS VARCHAR), {1}))", values, c.args[2]
+        )
     return tag(call("array_to_string", values, c.args[1]), "string")
 
 
@@ -44,8 +46,9 @@ def _slice(c: Call) -> exp.Expression:
 def _edge(which: int) -> Function:
     def rule(c: Call) -> exp.Expression:
         c.need(1)
-        text = f"CASE WHEN len({{0}}) = 0 THEN error('the array must not be empty') ELSE list_extract({{0}}, {which}) END"
-        return template(text, c.args[0])
+        element = f"list_extract({{0}}, {which})"
+        empty = "error('the array must not be empty')"
+        return template(f"CASE WHEN len({{0}}) = 0 THEN {empty} ELSE {element} END", c.args[0])
 
     return rule
 
@@ -67,7 +70,9 @@ def _generate(c: Call) -> exp.Expression:
     step = c.args[2] if len(c.args) == 3 else literal(1)
     if integer_of(step) == 0:
         return call("error", "the step of GENERATE_ARRAY must not be 0")
-    if all(integer_of(x) is not None for x in (start, step)) and (integer_of(end) is not None or len(c.args) == 2):
+    if all(integer_of(x) is not None for x in (start, step)) and (
+        integer_of(end) is not None or len(c.args) == 2
+    ):
         return tag(call("generate_series", start, cast(end, "BIGINT"), step), "array")
     return tag(
         template(
@@ -81,7 +86,7 @@ def _generate(c: Call) -> exp.Expression:
 
 
 def _generate_times(kind: str) -> Function:
-    """GENERATE_DATE_ARRAY and GENERATE_TIMESTAMP_ARRAY; months are counted from the start, not step by step."""
+    """GENERATE_DATE_ARRAY, GENERATE_TIMESTAMP_ARRAY; months are counted from the start, not step by step."""
 
     def rule(c: Call) -> exp.Expression:
         c.need(2, 3)
@@ -96,9 +101,9 @@ def _generate_times(kind: str) -> Function:
                 f" lambda i: CAST({{0}} + to_months(CAST(i * ({{2}}) AS INTEGER)) AS {kind})),"
                 " lambda v: CASE WHEN {2} > 0 THEN v <= {1} ELSE v >= {1} END)"
             )
-            months = literal(integer_of(count) * _MONTHS[unit]) if integer_of(count) is not None else template(
-                f"{{0}} * {_MONTHS[unit]}", count
-            )  # fmt: skip
+            known = integer_of(count)
+            size = _MONTHS[unit]
+            months = template(f"{{0}} * {size}", count) if known is None else literal(known * size)
             return tag(template(text, start, end, months), "array")
         series = call("generate_series", start, end, make_interval(count, unit))
         return tag(cast(series, f"{kind}[]"), "array")

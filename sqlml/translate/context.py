@@ -67,7 +67,9 @@ class Call:
         """Argument `at`, which must be a string that is written out."""
         value = string_of(self.args[at]) if at < len(self.args) else None
         if value is None:
-            raise NotSupportedError(f"the {what} of {self.name} must be a string that is written out.", span=self.span)
+            raise NotSupportedError(
+                f"the {what} of {self.name} must be a string that is written out.", span=self.span
+            )
         return value
 
     def integer(self, at: int, what: str) -> int:
@@ -84,7 +86,9 @@ def take_apart(name: str, node: exp.Expression, context: Context) -> Call:
     """The `Call` of an Anonymous node: unwraps DISTINCT, IGNORE NULLS, HAVING MAX, ORDER BY and LIMIT."""
     call = Call(name, [], node, context)
     for arg in node.expressions:
-        while isinstance(arg, exp.Limit | exp.Order | exp.IgnoreNulls | exp.RespectNulls | exp.Distinct | exp.HavingMax):
+        while isinstance(
+            arg, exp.Limit | exp.Order | exp.IgnoreNulls | exp.RespectNulls | exp.Distinct | exp.HavingMax
+        ):
             if isinstance(arg, exp.Limit):
                 call.limit = arg.expression
             elif isinstance(arg, exp.Order):

@@ -24,17 +24,30 @@ from sqlml.translate.intervals import rewrite_interval
 from sqlml.translate.zones import to_local
 
 RESERVED = frozenset(
-    """all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
-    deferrable desc describe distinct do else end except false fetch for foreign from group having in initially
-    intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing
-    primary qualify references returning select show some summarize symmetric table then to trailing true union unique
-    unpivot using variadic when where window with anti asof at authorization binary by collation concurrently cross
-    freeze full generated glob ilike inner is isnull join left like natural notnull outer overlaps positional right
-    semi similar tablesample try_cast unpack verbose columns""".split()
+    """all analyse analyze and any array as asc asymmetric both case cast check collate column constraint
+    create default deferrable desc describe distinct do else end except false fetch for foreign from
+    group having in initially intersect into lambda lateral leading limit not null offset on only or
+    order pivot pivot_longer pivot_wider placing primary qualify references returning select show
+    some summarize symmetric table then to trailing true union unique unpivot using variadic when
+    where window with anti asof at authorization binary by collation concurrently cross freeze full
+    generated glob ilike inner is isnull join left like natural notnull outer overlaps positional
+    right semi similar tablesample try_cast unpack verbose columns""".split()
 )
 """Words that DuckDB does not take as a bare name."""
 
-CONDITIONS = (exp.Not, exp.And, exp.Or, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Between)
+CONDITIONS = (
+    exp.Not,
+    exp.And,
+    exp.Or,
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.Is,
+    exp.Between,
+)
 _SURE_LENGTH = "sqlml_never_empty"
 
 
@@ -72,9 +85,9 @@ def _widen(node: exp.Expression | None) -> None:
     """Puts the INT64 form of a literal in the place of `node`."""
     if node is None:
         return
+    parent, key, index = node.parent, node.arg_key, node.index
     new = wide(node)
     if new is not node:
-        parent, key, index = node.parent, node.arg_key, node.index
         if parent is not None and key is not None:
             parent.set(key, new, index)
 
@@ -144,7 +157,9 @@ def _bracket(node: exp.Expression, context: Context) -> exp.Expression:
     if key is not None:
         return tag(call("json_extract", base, '$."' + key.replace('"', '\\"') + '"'), "json")
     if isinstance(index, exp.Slice):
-        raise NotSupportedError("a slice of an array must be written with ARRAY_SLICE.", span=context.span(node))
+        raise NotSupportedError(
+            "a slice of an array must be written with ARRAY_SLICE.", span=context.span(node)
+        )
     if kind_of(base) == "json" or _read_as_json(node):
         return tag(template("json_extract({0}, '$[' || CAST({1} AS VARCHAR) || ']')", base, index), "json")
     return subscript(base, index, first=node.args.get("offset") or 0, safe=bool(node.args.get("safe")))
@@ -192,9 +207,9 @@ def at_least(node: exp.Expression, length: int) -> exp.Expression:
 def field_name(node: exp.Expression, at: int) -> str:
     """The name of an unnamed field of STRUCT(...): that of the column, else `_field_N`."""
     if isinstance(node, exp.Column) and not isinstance(node.this, exp.Star):
-        return node.name
+        return str(node.name)
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
-        return node.expression.name
+        return str(node.expression.name)
     return f"_field_{at}"
 
 
@@ -245,7 +260,9 @@ def _like(node: exp.Expression, context: Context) -> exp.Expression:
     pattern = string_of(node.expression)
     if pattern is not None and "\\" in pattern and not isinstance(node.parent, exp.Escape):
         negate = bool(node.args.get("negate"))
-        plain = exp.Escape(this=exp.Like(this=wrap(node.this), expression=node.expression), expression=literal("\\"))
+        plain = exp.Escape(
+            this=exp.Like(this=wrap(node.this), expression=node.expression), expression=literal("\\")
+        )
         return tag(exp.Not(this=exp.Paren(this=plain)) if negate else plain, "bool")
     return tag(node, "bool")
 

@@ -52,11 +52,13 @@ _PARSED = {
     "t": " ",
 }
 _CAST_ELEMENTS = re.compile(
-    r"YYYY|YY|MONTH|MON|MM|DDD|DD|DAY|DY|D|HH24|HH12|HH|MI|SSSSS|SS|FF\d|AM|PM|A\.M\.|P\.M\.|TZH|TZM|\"[^\"]*\"|.", re.I
+    r"YYYY|YY|MONTH|MON|MM|DDD|DD|DAY|DY|D|HH24|HH12|HH|MI|SS|AM|PM|TZH|\"[^\"]*\"|[A-Za-z]+|.",
+    re.I,
 )
 _CAST_STRFTIME = {
-    "YYYY": "%Y", "YY": "%y", "MONTH": "%B", "MON": "%b", "MM": "%m", "DDD": "%j", "DD": "%d", "DAY": "%A", "DY": "%a",
-    "HH24": "%H", "HH12": "%I", "HH": "%I", "MI": "%M", "SS": "%S", "AM": "%p", "PM": "%p", "TZH": "%z",
+    "YYYY": "%Y", "YY": "%y", "MONTH": "%B", "MON": "%b", "MM": "%m", "DDD": "%j", "DD": "%d", "DAY": "%A",
+    "DY": "%a", "HH24": "%H", "HH12": "%I", "HH": "%I", "MI": "%M", "SS": "%S", "AM": "%p",
+    "PM": "%p", "TZH": "%z",
 }  # fmt: skip
 
 
@@ -84,14 +86,17 @@ def format_rule(family: str) -> Function:
         local = _local(c.args[1], family, zone)
         pattern = string_of(c.args[0])
         if pattern is None:
-            return tag(call("strftime", local, _dynamic(c.args[0])), "string")
+            return tag(call("strftime", local, _dynamic(c)), "string")
         return tag(_formatted(pattern, local, c.args[1], zone, c), "string")
 
     return rule
 
 
-def _dynamic(pattern: exp.Expression) -> exp.Expression:
-    """A format that is only known at run time: the short forms are expanded then."""
+def _dynamic(c: Call) -> exp.Expression:
+    """A format that is a query parameter: the short forms are expanded when it is known."""
+    pattern = c.args[0]
+    if not isinstance(pattern, exp.Parameter):
+        raise NotSupportedError(f"the format of {c.name} must be a string that is written out.", span=c.span)
     for short, long in (("%F", "%Y-%m-%d"), ("%T", "%H:%M:%S"), ("%D", "%m/%d/%y"), ("%R", "%H:%M")):
         pattern = call("replace", pattern, short, long)
     return pattern
@@ -110,8 +115,9 @@ def _formatted(
             run += f"%{name}"
         elif re.fullmatch(r"E\dS", name):
             digits = int(name[1])
-            parts += [*_flush(run, local), template(f"left(strftime({{0}}, '%S.%f'), {3 + digits if digits else 2})",
-                                                    local.copy())]  # fmt: skip
+            length = 3 + digits if digits else 2
+            seconds = template(f"left(strftime({{0}}, '%S.%f'), {length})", local.copy())
+            parts += [*_flush(run, local), seconds]
             run = ""
         elif name in _COMPUTED:
             parts += [*_flush(run, local), template(_COMPUTED[name], local.copy())]
@@ -151,7 +157,9 @@ def _flush(run: str, local: exp.Expression) -> list[exp.Expression]:
     return [call("strftime", local.copy(), run)]
 
 
-def _zone_text(name: str, local: exp.Expression, value: exp.Expression, zone: exp.Expression | None) -> exp.Expression:
+def _zone_text(
+    name: str, local: exp.Expression, value: exp.Expression, zone: exp.Expression | None
+) -> exp.Expression:
     """%z as +hhmm, %Ez as +hh:mm, %Z as UTC or UTC+h."""
     known = string_of(zone) if zone is not None else "UTC"
     if known is not None and (known.upper() in ("UTC", "Z") or offset_seconds(known) is not None):
@@ -169,7 +177,8 @@ def _zone_text(name: str, local: exp.Expression, value: exp.Expression, zone: ex
         return template(text, minutes_east)
     mark = ":" if name == "Ez" else ""
     return template(
-        f"(CASE WHEN {{0}} < 0 THEN '-' ELSE '+' END) || printf('%02d{mark}%02d', abs({{0}}) // 60, abs({{0}}) % 60)",
+        "(CASE WHEN {0} < 0 THEN '-' ELSE '+' END) ||"
+        f" printf('%02d{mark}%02d', abs({{0}}) // 60, abs({{0}}) % 60)",
         minutes_east,
     )
 
@@ -179,7 +188,8 @@ def timestamp_text(value: exp.Expression, zone: exp.Expression) -> exp.Expressio
     local = _local(value, "TIMESTAMP", zone)
     offset = _zone_text("Ez", local, value, zone)
     return template(
-        "regexp_replace(strftime({0}, '%Y-%m-%d %H:%M:%S.%f'), '\\.?0*$', '') || regexp_replace({1}, ':00$', '')",
+        "regexp_replace(strftime({0}, '%Y-%m-%d %H:%M:%S.%f'), '\\.?0*$', '')"
+        " || regexp_replace({1}, ':00$', '')",
         local,
         offset,
     )
@@ -196,7 +206,7 @@ def parse_rule(family: str) -> Function:
             instant: exp.Expression = template("make_timestamptz(CAST({0} AS BIGINT) * 1000000)", c.args[1])
             return _as(family, to_local(instant, None) if family != "TIMESTAMP" else instant)
         if pattern is None:
-            found: exp.Expression = call("strptime", c.args[1], _dynamic(c.args[0]))
+            found: exp.Expression = call("strptime", c.args[1], _dynamic(c))
             return _as(family, to_instant(found, zone) if family == "TIMESTAMP" else found)
         text, zoned = _parse_format(pattern, c)
         source = c.args[1]
@@ -249,7 +259,9 @@ def cast_with_format(
         pattern, zone = pattern.this, pattern.args["zone"]
     text = string_of(pattern)
     if text is None:
-        raise NotSupportedError("the FORMAT of a CAST must be a string that is written out.", span=context.span(pattern))
+        raise NotSupportedError(
+            "the FORMAT of a CAST must be a string that is written out.", span=context.span(pattern)
+        )
     made, loud = "", False
     for match in _CAST_ELEMENTS.finditer(text):
         word = match.group(0)
@@ -259,7 +271,9 @@ def cast_with_format(
         elif word.startswith('"'):
             made += word.strip('"').replace("%", "%%")
         elif word.isalpha() and word.upper() != "T":
-            raise NotSupportedError(f"{word} in the FORMAT of a CAST is not available.", span=context.span(pattern))
+            raise NotSupportedError(
+                f"{word} in the FORMAT of a CAST is not available.", span=context.span(pattern)
+            )
         else:
             made += word.replace("%", "%%")
     name = target.sql("bigquery").upper()

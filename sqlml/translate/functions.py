@@ -64,7 +64,7 @@ def _safe(call_: Call) -> exp.Expression:
 def _apply(rule: Function, call_: Call) -> exp.Expression:
     if not isinstance(rule, str):
         return rule(call_)
-    if "{" in rule:
+    if "(" in rule:
         holes = [int(h) for h in _HOLE.findall(rule)]
         call_.need(max(holes, default=-1) + 1)
         return template(rule, *call_.args)

@@ -31,7 +31,7 @@ def unit_of(node: exp.Expression, context: Context) -> str:
         inner = node.expressions[0]
         return f"{str(node.this).lstrip(':').upper()}({inner.name.upper()})"
     if isinstance(node, exp.Var | exp.Column | exp.Identifier | exp.Literal):
-        return node.name.upper()
+        return str(node.name).upper()
     raise ParseError("a date part must be a name such as DAY.", span=context.span(node))
 
 
@@ -42,7 +42,7 @@ def make_interval(count: exp.Expression, unit: str) -> exp.Expression:
 
 def interval_parts(node: exp.Expression, context: Context) -> tuple[exp.Expression, str]:
     """The count and the unit of `INTERVAL n DAY`, before or after it was rewritten."""
-    meta = node.meta.get("sqlml_interval")
+    meta: tuple[exp.Expression, str] | None = node.meta.get("sqlml_interval")
     if meta is not None:
         return meta
     raise NotSupportedError("this INTERVAL must be written as INTERVAL n DAY.", span=context.span(node))
@@ -52,7 +52,9 @@ def rewrite_interval(node: exp.Expression, context: Context) -> exp.Expression:
     """INTERVAL n unit, and INTERVAL '...' unit TO unit."""
     unit, value = node.args.get("unit"), node.this
     if isinstance(unit, exp.IntervalSpan):
-        return _spanned(str(string_of(value) or ""), unit.this.name.upper(), unit.expression.name.upper(), node, context)
+        return _spanned(
+            str(string_of(value) or ""), unit.this.name.upper(), unit.expression.name.upper(), node, context
+        )
     if unit is None:
         return node
     name = unit_of(unit, context)
@@ -79,5 +81,7 @@ def _spanned(text: str, first: str, last: str, node: exp.Expression, context: Co
     if not units or len(amounts) != len(units):
         raise ParseError(f"INTERVAL {text!r} must have one number for each of {first} TO {last}.",
                          span=context.span(node))  # fmt: skip
-    words = " ".join(f"{'-' if s < 0 else ''}{a} {u.lower()}s" for a, s, u in zip(amounts, signs, units, strict=True))
+    words = " ".join(
+        f"{'-' if s < 0 else ''}{a} {u.lower()}s" for a, s, u in zip(amounts, signs, units, strict=True)
+    )
     return tag(cast(literal(words), "INTERVAL"), "interval")

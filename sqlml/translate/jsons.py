@@ -11,7 +11,9 @@ from sqlml.translate.build import attempt, call, cast, literal, string_of, tag, 
 from sqlml.translate.context import Call
 from sqlml.translate.rules import Function
 
-_STEP = re.compile(r"\.\s*\"((?:[^\"\\]|\\.)*)\"|\.\s*([^.\[\]\"]+)|\[\s*'([^']*)'\s*\]|\[\s*\"([^\"]*)\"\s*\]|\[\s*(\d+)\s*\]")
+_STEP = re.compile(
+    r"\.\s*\"((?:[^\"\\]|\\.)*)\"|\.\s*([^.\[\]\"]+)|\[\s*'([^']*)'\s*\]|\[\s*\"([^\"]*)\"\s*\]|\[\s*(\d+)\s*\]"
+)
 
 
 def _path(c: Call, at: int = 1) -> exp.Expression:
@@ -104,8 +106,8 @@ FUNCTIONS: dict[str, Function] = {
     "JSON_ARRAY": "json_array",
     "JSON_KEYS": "json_keys({0})",
     "JSON_TYPE": (
-        "CASE json_type({0}) WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'OBJECT' THEN 'object'"
-        " WHEN 'ARRAY' THEN 'array' WHEN 'NULL' THEN 'null' ELSE CASE WHEN json_type({0}) IS NOT NULL THEN 'number' END END"
+        "CASE WHEN json_type({0}) IN ('BOOLEAN', 'OBJECT', 'ARRAY', 'NULL') THEN lower(json_type({0}))"
+        " WHEN json_type({0}) = 'VARCHAR' THEN 'string' WHEN json_type({0}) IS NOT NULL THEN 'number' END"
     ),
     "INT64": _scalar("BIGINT", "int"),
     "FLOAT64": _scalar("DOUBLE", "float"),

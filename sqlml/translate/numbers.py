@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sqlml.translate.build import attempt, call, cast, integer_of, kind_of, literal, null, tag, template
+from sqlml.translate.build import attempt, call, cast, integer_of, kind_of, null, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.expressions import divide, wide
 from sqlml.translate.rules import Function
@@ -14,7 +14,9 @@ def _log(c: Call) -> exp.Expression:
     """LOG(x) is the natural logarithm, LOG(x, base) has the base last."""
     c.need(1, 2)
     result = _checked("LN", c.args[0])
-    return tag(result if len(c.args) == 1 else template("{0} / {1}", result, _checked("LN", c.args[1])), "float")
+    return tag(
+        result if len(c.args) == 1 else template("{0} / {1}", result, _checked("LN", c.args[1])), "float"
+    )
 
 
 def _round(c: Call) -> exp.Expression:
@@ -57,7 +59,9 @@ def _whole(c: Call, text: str) -> exp.Expression:
     value = integer_of(below)
     if value:
         return tag(template(text, below, wide(above)), "int")
-    return tag(template(f"CASE WHEN {{0}} = 0 THEN error('division by zero') ELSE {text} END", below, above), "int")
+    return tag(
+        template(f"CASE WHEN {{0}} = 0 THEN error('division by zero') ELSE {text} END", below, above), "int"
+    )
 
 
 def _safe_divide(c: Call) -> exp.Expression:
@@ -131,7 +135,10 @@ def _range_bucket(c: Call) -> exp.Expression:
     """How many boundaries are at most the point."""
     c.need(2)
     return tag(
-        template("CASE WHEN {0} IS NOT NULL THEN CAST(len(list_filter({1}, lambda b: b <= {0})) AS BIGINT) END", *c.args),
+        template(
+            "CASE WHEN {0} IS NOT NULL THEN CAST(len(list_filter({1}, lambda b: b <= {0})) AS BIGINT) END",
+            *c.args,
+        ),
         "int",
     )
 
@@ -166,6 +173,11 @@ def _divide_function(c: Call) -> exp.Expression:
     return divide(*c.args)
 
 
+def _sign(c: Call) -> exp.Expression:
+    c.need(1)
+    return template("cast_to_type(sign({0}), {0})", wide(c.args[0]))
+
+
 def _domain(test: str) -> Function:
     """A function that is an error outside its domain (DuckDB gives infinity or NaN)."""
 
@@ -178,11 +190,13 @@ def _domain(test: str) -> Function:
 
 def _checked(name: str, value: exp.Expression, test: str = "<= 0") -> exp.Expression:
     known = integer_of(value)
-    if kind_of(value) == "float" and isinstance(value, exp.Literal) or (known is not None and known > 0):
+    if (kind_of(value) == "float" and isinstance(value, exp.Literal)) or (known is not None and known > 0):
         return call(name.lower(), value)
     rule = "positive" if test == "<= 0" else "not negative"
     return template(
-        f"CASE WHEN {{0}} {test} THEN error('the argument of {name} must be {rule}') ELSE {name.lower()}({{0}}) END", value
+        f"CASE WHEN {{0}} {test} THEN error('the argument of {name} must be {rule}')"
+        f" ELSE {name.lower()}({{0}}) END",
+        value,
     )
 
 
@@ -194,7 +208,7 @@ FUNCTIONS: dict[str, Function] = {
     "LOG10": _domain("<= 0"),
     "SQRT": _domain("< 0"),
     "ABS": "abs",
-    "SIGN": "cast_to_type(sign({0}), {0})",
+    "SIGN": _sign,
     "SEC": "1e0 / cos({0})",
     "CSC": "1e0 / sin({0})",
     "SECH": "1e0 / cosh({0})",
@@ -237,7 +251,7 @@ FUNCTIONS: dict[str, Function] = {
     "PARSE_BIGNUMERIC": "CAST(replace({0}, ',', '') AS DECIMAL(38, 9))",
 }
 KINDS: dict[str, str] = {
-    **dict.fromkeys([n for n in _TRIGONOMETRY], "float"),
+    **dict.fromkeys(_TRIGONOMETRY, "float"),
     **dict.fromkeys("CEIL CEILING FLOOR SEC CSC SECH CSCH COTH".split(), "float"),
     "IS_NAN": "bool",
     "IS_INF": "bool",

@@ -75,7 +75,9 @@ def wrap_pivots(source: exp.Expression) -> exp.Expression:
 
 def _rename_star(renames: list[tuple[str, str]]) -> list[exp.Expression]:
     pairs = [
-        exp.alias_(exp.to_identifier(old, quoted=True), new, quoted=True) for old, new in renames if old.lower() != new.lower()
+        exp.alias_(exp.to_identifier(old, quoted=True), new, quoted=True)
+        for old, new in renames
+        if old.lower() != new.lower()
     ]
     return [exp.Star(rename=pairs)]
 

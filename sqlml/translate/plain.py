@@ -36,7 +36,9 @@ def translate_plain(sql: str, context: Context) -> str:
         if span is None or context.table is None:
             continue
         first = span_of(node.parts[0]) or span
-        bare = exp.Table(**{k: v.copy() for k, v in node.args.items() if k in ("this", "db", "catalog") and v})
+        bare = exp.Table(
+            **{k: v.copy() for k, v in node.args.items() if k in ("this", "db", "catalog") and v}
+        )
         new = context.table(bare)
         if new is None or new is bare:
             continue

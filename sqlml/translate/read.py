@@ -24,11 +24,12 @@ MARK = ":"
 """First character of the name of a call that is ours to translate."""
 
 _NOT_CALLS = frozenset(
-    """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL SAFE_OFFSET
-    SAFE_ORDINAL EXISTS UNNEST CAST SAFE_CAST TRY_CAST EXTRACT ARRAY STRUCT VALUES EXCEPT EXCLUDE UNION ALL DISTINCT
-    INTERSECT ANY SOME PIVOT UNPIVOT FOR JOIN WITH RECURSIVE HAVING QUALIFY INTERVAL BETWEEN LIKE IS TABLE VIEW INTO
-    OPTIONS PARTITION CLUSTER ROLLUP CUBE SETS SYSTEM RESERVOIR BERNOULLI WINDOW FILTER GROUP NULLS RETURNS RETURN SET
-    INSERT UPDATE DELETE MERGE REFERENCES CHECK DEFAULT CALL TABLESAMPLE COLUMNS LATERAL MAP GROUPING_SETS XOR
+    """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
+    SAFE_OFFSET SAFE_ORDINAL EXISTS UNNEST CAST SAFE_CAST TRY_CAST EXTRACT ARRAY STRUCT VALUES
+    EXCEPT EXCLUDE UNION ALL DISTINCT INTERSECT ANY SOME PIVOT UNPIVOT FOR JOIN WITH RECURSIVE
+    HAVING QUALIFY INTERVAL BETWEEN LIKE IS TABLE VIEW INTO OPTIONS PARTITION CLUSTER ROLLUP CUBE
+    SETS SYSTEM RESERVOIR BERNOULLI WINDOW FILTER GROUP NULLS RETURNS RETURN SET INSERT UPDATE
+    DELETE MERGE REFERENCES CHECK DEFAULT CALL TABLESAMPLE COLUMNS LATERAL MAP GROUPING_SETS XOR
     DECIMAL NUMERIC BIGNUMERIC BIGDECIMAL VARCHAR CHAR ROW_ARROW""".split()
 )
 _AFTER_WORD_OK = frozenset("VALUE MAX MIN OF ZONE DEFAULT RETURN".split())
@@ -61,7 +62,7 @@ def _word(tokens: Sequence[Token], at: int) -> str:
     """The upper-case text of token `at` when it is unquoted, '' outside."""
     if not 0 <= at < len(tokens) or tokens[at].token_type in _QUOTED:
         return ""
-    return tokens[at].text.upper()
+    return str(tokens[at].text).upper()
 
 
 def _is_call(tokens: Sequence[Token], at: int) -> bool:
@@ -78,9 +79,9 @@ def _is_call(tokens: Sequence[Token], at: int) -> bool:
         return False
     if before == "EXISTS" and _word(tokens, at - 2) in ("IF", "NOT"):
         return False
-    if name == "REPLACE":
-        if before == ")" or (before == "*" and (at < 2 or _word(tokens, at - 2) in _STAR_BEFORE)):
-            return False
+    starred = before == "*" and (at < 2 or _word(tokens, at - 2) in _STAR_BEFORE)
+    if name == "REPLACE" and (before == ")" or starred):
+        return False
     if at > 0 and tokens[at - 1].token_type in (TokenType.VAR, TokenType.IDENTIFIER):
         return before in _AFTER_WORD_OK
     return True
@@ -125,7 +126,7 @@ def _raw_bytes(tokens: list[Token], sql: str) -> list[Token]:
         prefixed = last is not None and last.text.lower() in ("rb", "br") and last.end + 1 == token.start
         if prefixed and last is not None and token.token_type is TokenType.STRING:
             text = sql[token.start : token.end + 1]
-            marks = 3 if len(text) >= 6 and text[:3] in ("\'\'\'", '"""') else 1
+            marks = 3 if len(text) >= 6 and text[:3] in ("'''", '"""') else 1
             result[-1] = _with(token, TokenType.BYTE_STRING, text[marks:-marks], last.start)
         else:
             result.append(token)
@@ -188,15 +189,18 @@ class Reader:
         if not isinstance(found[0], _STATEMENTS):
             word = tokens[0].text.upper()
             if word == "ALTER":
-                raise NotSupportedError("ALTER with several actions is not available; write one statement for each.",
-                                        span=self._token_span(tokens[0]))  # fmt: skip
-            raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
+                raise NotSupportedError(
+                    "ALTER must have one action that is known here.", span=self._token_span(tokens[0])
+                )
+            raise ParseError(
+                f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0])
+            )
         self._name_paths(found[0], tokens)
         return found[0]
 
     @staticmethod
     def _name_paths(root: exp.Expression, tokens: Sequence[Token]) -> None:
-        """`FROM t, t.arr` goes by the name arr; sqlglot turns it into UNNEST(t.arr), which would have none."""
+        """`FROM t, t.arr` goes by the name arr; sqlglot's UNNEST(t.arr) would have none."""
         written = {tokens[i + 2].start for i in range(len(tokens) - 2) if _word(tokens, i) == "UNNEST"}
         for unnest in root.find_all(exp.Unnest):
             path = unnest.expressions[0] if unnest.expressions else None
@@ -246,7 +250,9 @@ class Reader:
         except GlotParseError as problem:
             raise self._syntax_error(problem, tokens, sql) from None
         except RecursionError:
-            raise ParseError("the statement must not be nested so deeply.", span=self._span(0, len(sql))) from None
+            raise ParseError(
+                "the statement must not be nested so deeply.", span=self._span(0, len(sql))
+            ) from None
 
     def _syntax_error(self, problem: GlotParseError, tokens: list[Token], sql: str) -> ParseError:
         details = problem.errors[0] if problem.errors else {}

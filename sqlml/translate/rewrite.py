@@ -139,5 +139,5 @@ def _end_of(sql: str, start: int, *, windowed: bool) -> int:
             if depth == 0:
                 closed += 1
                 if closed == groups:
-                    return token.end + 1
+                    return int(token.end) + 1
     return len(sql)

@@ -10,7 +10,6 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 
 
-
 def table_node(name: str) -> exp.Table:
     """A table reference by a bare name, for the `table` hook to return."""
     return exp.Table(this=exp.to_identifier(name))
@@ -51,6 +50,6 @@ def _above(node: exp.Expression, dialect: Any) -> list[str]:
 
 def _precedes(cte: exp.Expression, inner: exp.Expression, clause: exp.With) -> bool:
     order = list(clause.expressions)
-    return any(c is inner for c in order) and order.index(cte) < next(i for i, c in enumerate(order) if c is inner)
-
-
+    return any(c is inner for c in order) and order.index(cte) < next(
+        i for i, c in enumerate(order) if c is inner
+    )

@@ -1,4 +1,4 @@
-"""CREATE, INSERT, UPDATE, DELETE, MERGE: clauses of the service that mean nothing on one machine are dropped."""
+"""CREATE, INSERT, UPDATE, DELETE, MERGE: clauses that mean nothing on one machine are dropped."""
 
 from __future__ import annotations
 

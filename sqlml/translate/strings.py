@@ -22,7 +22,10 @@ def _concat(c: Call) -> exp.Expression:
     """NULL in, NULL out (DuckDB's concat skips NULL)."""
     if len(c.args) == 1:
         return c.args[0]
-    parts = [a if i or kind_of(a) in ("string", "bytes", None) else convert(a, "VARCHAR") for i, a in enumerate(c.args)]
+    parts = [
+        a if i or kind_of(a) in ("string", "bytes", None) else convert(a, "VARCHAR")
+        for i, a in enumerate(c.args)
+    ]
     return tag(concat(parts), kind_of(c.args[0]) or "string")
 
 
@@ -107,7 +110,11 @@ def _regexp_extract(c: Call) -> exp.Expression:
         found = call("regexp_extract_all", text, pattern, group)
         return tag(call("list_extract", found, c.args[3]), "string")
     return tag(
-        template(f"CASE WHEN regexp_matches({{0}}, {{1}}) THEN regexp_extract({{0}}, {{1}}, {group}) END", text, pattern),
+        template(
+            f"CASE WHEN regexp_matches({{0}}, {{1}}) THEN regexp_extract({{0}}, {{1}}, {group}) END",
+            text,
+            pattern,
+        ),
         "string",
     )
 
@@ -144,7 +151,7 @@ def _regexp_replace(c: Call) -> exp.Expression:
 
 
 def _instr(c: Call) -> exp.Expression:
-    """INSTR(value, part[, position[, occurrence]]); occurrences may overlap, negative positions search back."""
+    """INSTR(value, part[, position[, occurrence]]); occurrences may overlap; < 0 searches back."""
     c.need(2, 4)
     if len(c.args) == 2:
         return call("strpos", *c.args)
@@ -188,7 +195,8 @@ def _byte_length(c: Call) -> exp.Expression:
     if kind_of(c.args[0]) == "bytes":
         return call("octet_length", c.args[0])
     return template(
-        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB)) ELSE strlen(CAST({0} AS VARCHAR)) END",
+        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB))"
+        " ELSE strlen(CAST({0} AS VARCHAR)) END",
         c.args[0],
     )
 
@@ -200,7 +208,8 @@ def _length(c: Call) -> exp.Expression:
     if kind_of(c.args[0]) == "string":
         return call("length", c.args[0])
     return template(
-        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB)) ELSE length(CAST({0} AS VARCHAR)) END",
+        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB))"
+        " ELSE length(CAST({0} AS VARCHAR)) END",
         c.args[0],
     )
 
@@ -213,7 +222,7 @@ def _contains(c: Call) -> exp.Expression:
 def _initcap(c: Call) -> exp.Expression:
     """Upper-case after every delimiter, lower-case elsewhere."""
     c.need(1, 2)
-    marks = "[][(){}/|<>!?@\"^#$&~_,.:;*%+\\s-]"
+    marks = '[][(){}/|<>!?@"^#$&~_,.:;*%+\\s-]'
     if len(c.args) == 2:
         given = c.text(1, "delimiters")
         marks = "[" + re.sub(r"([\\\]\[^-])", r"\\\1", given) + "]"
@@ -314,17 +323,20 @@ FUNCTIONS: dict[str, Function] = {
     "GENERATE_UUID": "CAST(uuid() AS VARCHAR)",
     "STRING": _string,
 }
-TEXT_ONLY = frozenset("LEFT RIGHT LPAD RPAD REVERSE TRIM LTRIM RTRIM REPLACE REPEAT SPLIT TO_CODE_POINTS".split())
+TEXT_ONLY = frozenset(
+    "LEFT RIGHT LPAD RPAD REVERSE TRIM LTRIM RTRIM REPLACE REPEAT SPLIT TO_CODE_POINTS".split()
+)
 """Functions that DuckDB has for STRING and not for BYTES."""
 KINDS: dict[str, str] = {
     **dict.fromkeys(
-        "LOWER UPPER TRIM LTRIM RTRIM LEFT RIGHT REPEAT REPLACE REVERSE TRANSLATE CHR CODE_POINTS_TO_STRING FORMAT"
-        " TO_HEX TO_BASE64 SAFE_CONVERT_BYTES_TO_STRING GENERATE_UUID".split(),
+        "LOWER UPPER TRIM LTRIM RTRIM LEFT RIGHT REPEAT REPLACE REVERSE TRANSLATE CHR"
+        " CODE_POINTS_TO_STRING FORMAT TO_HEX TO_BASE64 SAFE_CONVERT_BYTES_TO_STRING GENERATE_UUID".split(),
         "string",
     ),
     **dict.fromkeys("FROM_HEX FROM_BASE64 CODE_POINTS_TO_BYTES".split(), "bytes"),
     **dict.fromkeys(
-        "LENGTH CHAR_LENGTH CHARACTER_LENGTH BYTE_LENGTH OCTET_LENGTH STRPOS INSTR FARM_FINGERPRINT".split(), "int"
+        "LENGTH CHAR_LENGTH CHARACTER_LENGTH BYTE_LENGTH OCTET_LENGTH STRPOS INSTR FARM_FINGERPRINT".split(),
+        "int",
     ),
     **dict.fromkeys("STARTS_WITH ENDS_WITH CONTAINS_SUBSTR REGEXP_CONTAINS".split(), "bool"),
 }

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from sqlml.kernels.hashing import fingerprint64
-
-Column = pa.Array | pa.ChunkedArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,10 @@ class UDF:
     name: str
     parameters: tuple[str, ...]
     returns: str
-    function: Callable[..., pa.Array]
+    function: Callable[[Any], Any]
 
 
-def _flat(column: Column) -> pa.Array:
+def _flat(column: Any) -> Any:
     """One contiguous array of plain strings or bytes."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
@@ -37,12 +36,12 @@ def _flat(column: Column) -> pa.Array:
     return column if column.type in plain else column.cast(pa.large_binary())
 
 
-def farm_fingerprint(column: Column) -> pa.Array:
+def farm_fingerprint(column: Any) -> Any:
     """FARM_FINGERPRINT of STRING or BYTES: INT64, NULL for NULL."""
     values = _flat(column)
     rows = len(values)
     wide = values.type in (pa.large_string(), pa.large_binary())
-    validity, starts, data = values.buffers()
+    _, starts, data = values.buffers()
     dtype = np.int64 if wide else np.int32
     if rows == 0 or starts is None:
         return pa.array([], type=pa.int64())

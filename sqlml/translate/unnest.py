@@ -67,9 +67,11 @@ def _qualify(select: exp.Expression | None, unnest: exp.Expression, name: str) -
     inside = {id(n) for n in unnest.walk()}
     for column in list(select.find_all(exp.Column)) if select is not None else ():
         bare = isinstance(column.this, exp.Identifier) and not column.args.get("table")
-        if bare and column.name.lower() == name.lower() and id(column) not in inside:
-            if column.find_ancestor(exp.Select) is select and not isinstance(column.parent, exp.Order | exp.Ordered):
-                column.set("table", exp.to_identifier(name, quoted=True))
+        if not bare or column.name.lower() != name.lower() or id(column) in inside:
+            continue
+        ordered = isinstance(column.parent, exp.Order | exp.Ordered)
+        if not ordered and column.find_ancestor(exp.Select) is select:
+            column.set("table", exp.to_identifier(name, quoted=True))
 
 
 def rewrite_unnest(node: exp.Expression) -> exp.Expression:
