@@ -143,6 +143,11 @@ def starts_query(tokens: list[Tok], at: int, end: int) -> bool:
         at += 1
         if at < end and tokens[at].word() in ("SELECT", "WITH", "FROM"):
             return True
+        if at < end and tokens[at].type is TokenType.L_PAREN:
+            # ((SELECT ...), x): a list whose first item is a query, not a query in two brackets.
+            after = closing(tokens, at, end) + 1
+            if after < end and tokens[after].type is TokenType.COMMA:
+                return False
     return False
 
 
