@@ -2,33 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
 from sqlml.errors import NameError, NotSupportedError, did_you_mean
-from sqlml.models.arima_plus import ArimaPlus
-from sqlml.models.autoencoder import Autoencoder
 from sqlml.models.base import Model
-from sqlml.models.dnn import DnnClassifier, DnnRegressor
-from sqlml.models.linear import LinearReg
-from sqlml.models.logistic import LogisticReg
-from sqlml.models.matrix_factorization import MatrixFactorization
-from sqlml.models.wide_and_deep import WideClassifier, WideRegressor
 from sqlml.options import declarations
 
+
+def _linear() -> Model[Any, Any]:
+    from sqlml.models.linear import LinearReg
+
+    return LinearReg()
+
+
+def _logistic() -> Model[Any, Any]:
+    from sqlml.models.logistic import LogisticReg
+
+    return LogisticReg()
+
+
+def _dnn_classifier() -> Model[Any, Any]:
+    from sqlml.models.dnn import DnnClassifier
+
+    return DnnClassifier()
+
+
+def _dnn_regressor() -> Model[Any, Any]:
+    from sqlml.models.dnn import DnnRegressor
+
+    return DnnRegressor()
+
+
+def _wide_classifier() -> Model[Any, Any]:
+    from sqlml.models.wide_and_deep import WideClassifier
+
+    return WideClassifier()
+
+
+def _wide_regressor() -> Model[Any, Any]:
+    from sqlml.models.wide_and_deep import WideRegressor
+
+    return WideRegressor()
+
+
+def _autoencoder() -> Model[Any, Any]:
+    from sqlml.models.autoencoder import Autoencoder
+
+    return Autoencoder()
+
+
+def _matrix_factorization() -> Model[Any, Any]:
+    from sqlml.models.matrix_factorization import MatrixFactorization
+
+    return MatrixFactorization()
+
+
+def _arima_plus() -> Model[Any, Any]:
+    from sqlml.models.arima_plus import ArimaPlus
+
+    return ArimaPlus()
+
+
+class Registry(Mapping[str, Model[Any, Any]]):
+    """Model types by name; a file is imported when its type is first asked for."""
+
+    def __init__(self, loaders: Mapping[str, Callable[[], Model[Any, Any]]]):
+        self._loaders = dict(loaders)
+        self._loaded: dict[Callable[[], Model[Any, Any]], Model[Any, Any]] = {}
+
+    def __getitem__(self, name: str) -> Model[Any, Any]:
+        loader = self._loaders[name]
+        if loader not in self._loaded:
+            self._loaded[loader] = loader()
+        return self._loaded[loader]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+
 #: Every model type that can be trained, by its name in MODEL_TYPE.
-MODELS: dict[str, Model] = {  # type: ignore[type-arg]
-    name: model
-    for model in (
-        LinearReg(),
-        LogisticReg(),
-        DnnClassifier(),
-        DnnRegressor(),
-        WideClassifier(),
-        WideRegressor(),
-        Autoencoder(),
-        MatrixFactorization(),
-        ArimaPlus(),
-    )
-    for name in model.names
-}
+MODELS = Registry(
+    {
+        "LINEAR_REG": _linear,
+        "LOGISTIC_REG": _logistic,
+        "DNN_CLASSIFIER": _dnn_classifier,
+        "DNN_REGRESSOR": _dnn_regressor,
+        "DNN_LINEAR_COMBINED_CLASSIFIER": _wide_classifier,
+        "DNN_LINEAR_COMBINED_REGRESSOR": _wide_regressor,
+        "AUTOENCODER": _autoencoder,
+        "MATRIX_FACTORIZATION": _matrix_factorization,
+        "ARIMA_PLUS": _arima_plus,
+        "ARIMA": _arima_plus,
+    }
+)
 
 #: Names of BigQuery ML's model types that cannot be made here, with the reason.
 ELSEWHERE: dict[str, str] = {
