@@ -94,6 +94,7 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
             raise OptionError("WARM_START must be given only for a model that exists.", span=given["warm_start"].name_span)
         previous = catalog.load(dataset, name, statement.name.span)
         given = _inherited(previous, kind, given)
+    _refuse_spaces(hparams)
     options = bind(model.options, given, owner=kind, others=owners)
     _note_recorded(model, options, given)
     query = _training_query(statement)
@@ -125,6 +126,11 @@ def _given(statement: CreateModel, planner: Planner) -> tuple[dict[str, Given], 
             continue
         found[name] = Given(_value(option, planner), option.span, option.value.span)
     return found, hparams
+
+
+def _refuse_spaces(hparams: Mapping[str, Call]) -> None:
+    for name, call in hparams.items():
+        raise NotSupportedError(f"{name.upper()} cannot be tuned: tuning is not available yet.", span=call.span)
 
 
 def _value(option: Option, planner: Planner) -> object:
