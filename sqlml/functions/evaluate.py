@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import floats
 from sqlml.errors import OptionError
 from sqlml.functions.base import (
     Call,
@@ -75,7 +77,7 @@ def _evaluate(call: Call) -> Computed:
 
     def compute() -> pa.Table:
         found = call.model.metrics if call.source is None else _measure(call)
-        return pa.table({n: pa.array([found[n]], pa.float64()) for n in names})
+        return pa.table({n: floats([math.nan if found[n] is None else found[n]]) for n in names})
 
     return Computed(columns, compute)
 

@@ -75,7 +75,10 @@ class Gram:
         return full
 
     def operator(self) -> Callable[[F64], F64]:
-        """v -> (X' W X) v without forming the matrix."""
+        """v -> (X' W X) v; above `DENSE_LIMIT` columns without forming the matrix."""
+        if self.size <= DENSE_LIMIT:
+            matrix = self.matrix()
+            return lambda v: matrix @ v
         import scipy.sparse as sp
 
         q, starts = len(self.dense), self.starts()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sqlml.arrow import texts
 from sqlml.encode import Category, Design, Number, Set, Sparse, Vector
 from sqlml.kernels.types import F64, I32
 from sqlml.relation import Relation
@@ -80,9 +81,11 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
 
 def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
     """Index of each value among the levels, -1 when it is none of them."""
-    known = pa.array(levels, pa.string())
-    found = pc.index_in(column.cast(pa.string()), value_set=known, skip_nulls=False)
-    return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int32)
+    found = pc.index_in(column.cast(pa.string()), value_set=texts(levels), skip_nulls=False)
+    codes = found.to_numpy(zero_copy_only=False)
+    if found.null_count:  # then they are floats with NaN
+        codes = np.nan_to_num(codes, nan=-1.0)
+    return np.asarray(codes, dtype=np.int32)
 
 
 def _fill_set(f: Set, column: pa.Array, out: F64) -> None:

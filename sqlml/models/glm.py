@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import floats, texts
 from sqlml.encode import Category, Design, Encoding, Number, Set, Sparse, Vector
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.kernels.glm import Rate, Stop
@@ -215,8 +216,8 @@ def _category_terms(f: Category, weights: F64, sums: list[list[str]], lookups: l
             sums[j].append(f"(CASE {' '.join(whens)} ELSE 0.0::DOUBLE END)")
         return
     name = f"__l{len(lookups)}"
-    columns = {f"w{j}": pa.array(row) for j, row in enumerate(weights)}
-    lookups.append(Lookup(name, f.sql, pa.table({"key": pa.array(f.levels, pa.string()), **columns})))
+    columns = {f"w{j}": floats(row) for j, row in enumerate(weights)}
+    lookups.append(Lookup(name, f.sql, pa.table({"key": texts(f.levels), **columns})))
     for j in range(len(weights)):
         sums[j].append(f"coalesce({name}_w{j}, 0.0)")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import floats, texts
 from sqlml.encode import Category, Design, matrix_terms
 from sqlml.kernels.gram import Gram
 from sqlml.kernels.types import F64, I64
@@ -194,7 +195,7 @@ def level_lookups(lay: Layout, beta: F64) -> tuple[dict[str, pa.Table], list[str
     tables, terms = {}, []
     for i, (c, start) in enumerate(zip(lay.categories, lay.starts(), strict=True)):
         values = beta[start : start + len(c.levels)]
-        tables[f"c{i}"] = lookup(c.sql, pa.array(c.levels, pa.string()), **{f"__w{i}": pa.array(values)})
+        tables[f"c{i}"] = lookup(c.sql, texts(c.levels), **{f"__w{i}": floats(values)})
         terms.append(f"coalesce(__w{i}, 0.0)")
     return tables, terms
 
@@ -246,36 +247,43 @@ class BlockGram:
         self.dense = np.zeros((lay.lead, lay.lead))
         self.weight = [np.zeros(n) for n in sizes]
         self.cross = [np.zeros((n, lay.lead)) for n in sizes]
-        self.pairs: dict[tuple[int, int], object] = {}
+        self.pairs: dict[tuple[int, int], tuple[I64, F64]] = {}
 
     def add(self, block: Block, w: F64) -> None:
         """Add the rows of a block with weights w (n,)."""
-        import scipy.sparse as sp
-
         z = lead_columns(block, self.lay)
-        self.dense += (z * w[:, None]).T @ z
-        indicators = []
+        zw = z * w[:, None]
+        self.dense += zw.T @ z
+        codes = []
         for i, (code, category) in enumerate(zip(block.codes, self.lay.categories, strict=True)):
-            good = code >= 0
+            code = code.astype(np.int64)
             if category.dropped is not None:
-                good &= code != category.dropped
-            rows, columns = np.flatnonzero(good), code[good]
-            shape = (len(block), len(category.levels))
-            indicator = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=shape)
-            weighted = sp.csr_matrix((w[rows], (rows, columns)), shape=shape)
-            indicators.append((indicator, weighted))
-            self.weight[i] += np.bincount(columns, w[rows], shape[1])
-            self.cross[i] += indicator.T @ (z * w[:, None])
-        for f in range(len(indicators)):
-            for g in range(f + 1, len(indicators)):
-                both = indicators[f][1].T @ indicators[g][0]
-                self.pairs[f, g] = both if (f, g) not in self.pairs else self.pairs[f, g] + both  # type: ignore[operator]
+                code[code == category.dropped] = -1
+            codes.append(code)
+            n = len(category.levels)
+            self.weight[i] += np.bincount(code + 1, w, n + 1)[1:]
+            for j in range(z.shape[1]):
+                self.cross[i][:, j] += np.bincount(code + 1, zw[:, j], n + 1)[1:]
+        for f in range(len(codes)):
+            for g in range(f + 1, len(codes)):
+                self._pair(f, g, codes[f], codes[g], w)
+
+    def _pair(self, f: int, g: int, a: I64, b: I64, w: F64) -> None:
+        good = (a >= 0) & (b >= 0)
+        cells = a[good] * len(self.lay.categories[g].levels) + b[good]
+        found, at = np.unique(cells, return_inverse=True)
+        sums = np.bincount(at, w[good], len(found))
+        if (f, g) in self.pairs:
+            cells, before = self.pairs[f, g]
+            found, at = np.unique(np.concatenate([cells, found]), return_inverse=True)
+            sums = np.bincount(at, np.concatenate([before, sums]), len(found))
+        self.pairs[f, g] = (found, sums)
 
     def gram(self) -> Gram:
         """The blocks so far."""
         pairs = {}
-        for key, matrix in self.pairs.items():
-            coo = matrix.tocoo()  # type: ignore[attr-defined]
-            pairs[key] = (coo.row.astype(np.int64), coo.col.astype(np.int64), coo.data)
+        for (f, g), (cells, sums) in self.pairs.items():
+            n = len(self.lay.categories[g].levels)
+            pairs[f, g] = (cells // n, cells % n, sums)
         sizes = tuple(len(c.levels) for c in self.lay.categories)
         return Gram(self.dense, sizes, tuple(self.weight), tuple(self.cross), pairs)
