@@ -282,7 +282,7 @@ class Magic:
             connection.listen(self._progress)
             self._connection = connection
 
-    def sqlml(self, line: str, cell: str | None = None) -> Result | None:
+    def query(self, line: str, cell: str | None = None) -> Result | None:
         """`%%sqlml` and `%sqlml`."""
         parser = _sqlml_arguments()
         if cell is None:
@@ -393,5 +393,5 @@ def _line_magic(parser: _Arguments, line: str) -> tuple[argparse.Namespace, str]
 def load_ipython_extension(shell: Any) -> None:
     """Register the magics: what `%load_ext sqlml` does."""
     magic = Magic(shell)
-    shell.register_magic_function(magic.sqlml, "line_cell", "sqlml")
+    shell.register_magic_function(magic.query, "line_cell", "sqlml")
     shell.register_magic_function(magic.bigquery, "cell", "bigquery")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from sqlml.errors import nearest
 from sqlml.schema import quote_literal
+from sqlml.shell.names import Names, read_models, vocabulary
 from sqlml.shell.output import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sqlml.shell.names import Names
     from sqlml.shell.session import Session
 
 
@@ -106,6 +106,31 @@ def _schema(session: Session, rest: str) -> None:
         " FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'sqlml'"
         f"{like} ORDER BY 1, column_index",
     )
+
+
+def _describe(session: Session, rest: str) -> None:
+    """What a model is, what it answers, and what it was trained on."""
+    if not rest:
+        raise UsageError(".describe needs the name of a model; .models lists them.")
+    name = rest.replace("`", "").split(".")
+    where = f"lower(model_name) = lower({quote_literal(name[-1])})"
+    if len(name) > 1:
+        where += f" AND lower(model_schema) = lower({quote_literal(name[-2])})"
+    found = session.fetch(f"SELECT * FROM INFORMATION_SCHEMA.MODELS WHERE {where}").table()
+    facts = found.to_pylist() if found is not None else []
+    if not facts:
+        near = nearest(name[-1], [key.split(".")[-1] for key in read_models(session.connection)])
+        raise UsageError(f"there is no model {rest}." + (f" Did you mean {near}?" if near else ""))
+    kind = str(facts[0]["model_type"])
+    answers = [f for f, kinds in vocabulary().answers.items() if kind.upper() in kinds]
+    lines = [
+        f"{key}: {value}" for key, value in facts[0].items() if value is not None and key != "training_query"
+    ]
+    lines += ["functions: " + ", ".join(answers), "training query:", str(facts[0].get("training_query"))]
+    sys.stdout.write("\n".join(lines) + "\n\n")
+    sys.stdout.flush()
+    if "ML.FEATURE_INFO" in answers:
+        session.statement(f"SELECT * FROM ML.FEATURE_INFO(MODEL {rest})")
 
 
 def _mode(session: Session, rest: str) -> None:
@@ -200,6 +225,7 @@ COMMANDS: dict[str, Command] = {
     ".models": Command("[PATTERN]", "the models", _models),
     ".tables": Command("[PATTERN]", "the tables and views", _tables),
     ".schema": Command("[TABLE]", "columns and their types", _schema),
+    ".describe": Command("MODEL", "what a model is, answers and was trained on", _describe),
     ".read": Command("FILE", "run a script", _read),
     ".mode": Command(
         "[FORMAT]",

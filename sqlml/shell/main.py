@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import sqlml
     from sqlml.shell.session import Session
 
 OK, SQL_ERROR, USAGE, CANCELLED = 0, 1, 2, 130
@@ -108,44 +109,53 @@ def _run(given: argparse.Namespace) -> int:
         if (sentence := prompt.missing()) is not None:
             return _refuse(sentence)
     session = _session(given, mounts, interactive)
-    if session is None:
-        return SQL_ERROR
     try:
         if interactive:
             from sqlml.shell.prompt import converse
 
             return converse(session)
-        worst = OK
-        for origin, text in texts:
-            code = session.script(text, origin, given.keep_going)
-            worst = worst or code
-            if session.ended or code == CANCELLED or (code != OK and not given.keep_going):
-                break
-        return worst
+        return _scripts(session, texts, given.keep_going)
     finally:
-        session.connection.close()
+        session.opening.close()
 
 
-def _session(given: argparse.Namespace, mounts: dict[str, str], interactive: bool) -> Session | None:
-    """Open the database; None when it cannot be opened, which has then been told."""
+def _scripts(session: Session, texts: Sequence[tuple[str | None, str]], keep_going: bool) -> int:
+    """Run scripts one after another; the first exit code that is not 0."""
     import sqlml
+
+    try:
+        session.opening()
+    except sqlml.Error as error:
+        session.complain(str(error))
+        return SQL_ERROR
+    worst = OK
+    for origin, text in texts:
+        code = session.script(text, origin, keep_going)
+        worst = worst or code
+        if session.ended or code == CANCELLED or (code != OK and not keep_going):
+            break
+    return worst
+
+
+def _session(given: argparse.Namespace, mounts: dict[str, str], interactive: bool) -> Session:
+    """The sitting that the arguments describe; its database is opened when it is first needed."""
     from sqlml.shell.commands import run_command
+    from sqlml.shell.opening import Opening
     from sqlml.shell.output import Output
     from sqlml.shell.session import Session
 
-    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    try:
-        connection = sqlml.connect(
+    def connect() -> sqlml.Connection:
+        import sqlml
+
+        return sqlml.connect(
             given.database,
             read_only=given.read_only,
             fidelity=given.fidelity,
             dialect=given.dialect,
             mounts=mounts or None,
         )
-    except sqlml.Error as error:
-        head = f"\x1b[31m{error}\x1b[0m" if color else str(error)
-        sys.stderr.write(head + "\n")
-        return None
+
+    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     output = Output(
         mode=given.format,
         pager=interactive,
@@ -153,7 +163,7 @@ def _session(given: argparse.Namespace, mounts: dict[str, str], interactive: boo
         path=given.output,
     )
     return Session(
-        connection,
+        Opening(connect),
         output,
         timer=given.timer,
         color=color,

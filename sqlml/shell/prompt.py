@@ -37,6 +37,14 @@ def converse(session: Session) -> int:
     import sqlml
 
     prompt = _prompt(session)
+    app = prompt.app
+
+    def failed(error: BaseException) -> None:
+        """The database cannot be opened: end the prompt with why."""
+        if app.loop is not None:
+            app.loop.call_soon_threadsafe(lambda: app.exit(exception=error))
+
+    app.after_render += lambda _: session.opening.start(failed)
     session.tell(GREETING.format(version=sqlml.__version__, database=session.database))
     while not session.ended:
         try:
@@ -45,6 +53,9 @@ def converse(session: Session) -> int:
             continue
         except EOFError:
             break
+        except sqlml.Error as error:
+            session.complain(str(error))
+            return 1
         session.script(text, keep_going=True)
     return 0
 

@@ -13,6 +13,7 @@ from sqlml import errors
 from sqlml.console.live import LiveLine
 from sqlml.console.script import Piece, line_of, split
 from sqlml.console.supervise import supervise
+from sqlml.shell.opening import Opening
 from sqlml.shell.output import Output, ReaderGone, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Session:
     """Runs statements and commands and reports on stderr.
 
     Args:
-        connection: where statements run.
+        opening: gives the connection where statements run.
         output: where results go.
         timer: whether the seconds of each statement are told.
         color: whether stderr may be coloured.
@@ -41,7 +42,7 @@ class Session:
         reading: how many `.read` are open.
     """
 
-    connection: sqlml.Connection
+    opening: Opening
     output: Output
     timer: bool = False
     color: bool = False
@@ -53,10 +54,19 @@ class Session:
     ended: bool = False
     changed: bool = True
     _live: LiveLine = field(init=False)
+    _listening: bool = False
 
     def __post_init__(self) -> None:
         self._live = LiveLine(sys.stderr, shutil.get_terminal_size().columns)
-        self.connection.listen(self._live)
+
+    @property
+    def connection(self) -> sqlml.Connection:
+        """Where statements run. Raises `sqlml.Error` when the database cannot be opened."""
+        connection = self.opening()
+        if not self._listening:
+            self._listening = True
+            connection.listen(self._live)
+        return connection
 
     # ------------------------------------------------------------ scripts
 
@@ -111,10 +121,11 @@ class Session:
     def statement(self, sql: str) -> None:
         """Run one statement and show its result."""
         start = time.perf_counter()
+        connection = self.connection
         self._live.start()
         self.changed = True
         try:
-            told = supervise(lambda: self._run(sql), self._stop)
+            told = supervise(lambda: self._run(connection, sql), self._stop)
         finally:
             self._live.clear()
         seconds = time.perf_counter() - start
@@ -125,8 +136,8 @@ class Session:
         elif self.interactive or self.timer:
             self.tell(f"(done, {seconds:.2f} s)" if self.interactive else f"Time: {seconds:.3f} s")
 
-    def _run(self, sql: str) -> tuple[int, bool] | None:
-        cursor = self.connection.execute(sql)
+    def _run(self, connection: sqlml.Connection, sql: str) -> tuple[int, bool] | None:
+        cursor = connection.execute(sql)
         try:
             if cursor.description is None:
                 return None
@@ -139,11 +150,12 @@ class Session:
 
     def fetch(self, sql: str) -> Kept:
         """Run one query and keep its rows without showing them."""
+        connection = self.connection
         self._live.start()
 
         def work() -> Kept:
             kept = Kept(sql)
-            for _ in kept.tee(self.connection.execute(sql).reader(BATCH_ROWS)):
+            for _ in kept.tee(connection.execute(sql).reader(BATCH_ROWS)):
                 continue
             return kept
 

@@ -78,8 +78,18 @@ def test_train_and_predict_from_a_script(tmp_path: pathlib.Path) -> None:
     done = run(str(database), "--read-only", "-c", "SELECT * FROM ML.EVALUATE(MODEL mass)", "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(done.stdout.decode()))
     assert float(row["mean_absolute_error"]) == pytest.approx(227.012237, rel=1e-6)
-    done = run(str(database), "--format", "csv", stdin=b".models\n")
-    assert b"mass" in done.stdout
+    done = run(
+        str(database),
+        "--format",
+        "csv",
+        stdin=b".models\n.describe mass\n.plot SELECT * FROM ML.WEIGHTS(MODEL mass)",
+    )
+    text = done.stdout.decode()
+    assert "LINEAR_REG" in text
+    assert "ML.WEIGHTS" in text
+    assert "culmen_length_mm" in text
+    assert "█" in text
+    assert b"Did you mean mass" in run(str(database), "-c", ".describe mas", check=2).stderr
 
 
 def test_error_in_a_script(tmp_path: pathlib.Path) -> None:
