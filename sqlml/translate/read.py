@@ -260,7 +260,7 @@ class Reader:
         at = next((i for i, t in enumerate(tokens) if (t.line, t.col) == place), len(tokens) - 1)
         token = tokens[at]
         text = token.text.lstrip(MARK)
-        if at == len(tokens) - 1 and "Unexpected" not in str(details.get("description")):
+        if at == len(tokens) - 1 and text not in (")", "]") and "Unexpected" not in str(details.get("description")):
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))
         return ParseError(f"{text} must not stand here.", span=self._token_span(token))
 

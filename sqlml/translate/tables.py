@@ -96,12 +96,13 @@ def mark_targets(root: exp.Expression) -> None:
     if isinstance(node, exp.Schema):
         node = node.this
     found = [node] if isinstance(node, exp.Table) else []
-    if isinstance(root, exp.Delete) and not root.this:
-        found = [t for t in root.args.get("tables") or () if isinstance(t, exp.Table)]
+    if isinstance(root, exp.Delete | exp.Drop):
+        found += root.args.get("tables") or []
     if isinstance(root, exp.TruncateTable):
-        found = [t for t in root.expressions if isinstance(t, exp.Table)]
+        found = root.expressions
     for table in found:
-        table.meta[TARGET] = True
+        if isinstance(table, exp.Table):
+            table.meta[TARGET] = True
 
 
 def rewrite_table(node: exp.Expression, context: Context) -> exp.Expression:

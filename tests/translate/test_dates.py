@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - tables of SQL
 """Date and time functions: the value of each, as BigQuery's documentation and calendar arithmetic give it."""
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ CASES: list[tuple[str, Any]] = [
     ("DATE '2020-01-05' + 3", D(2020, 1, 8)),
     ("DATE '2020-01-05' - 5", D(2019, 12, 31)),
     ("TIMESTAMP_ADD(TIMESTAMP '2020-01-01 00:00:00+00', INTERVAL 90 MINUTE)", at(2020, 1, 1, 1, 30)),
-    ("TIMESTAMP_SUB(TIMESTAMP '2020-01-01', INTERVAL 1500 MILLISECOND)", at(2019, 12, 31, 23, 59, 58, 500000)),
+    (
+        "TIMESTAMP_SUB(TIMESTAMP '2020-01-01', INTERVAL 1500 MILLISECOND)",
+        at(2019, 12, 31, 23, 59, 58, 500000),
+    ),
     ("DATETIME_ADD(DATETIME '2020-01-01 00:00:00', INTERVAL 1 QUARTER)", T(2020, 4, 1)),
     ("DATETIME_SUB(DATE '2020-01-01', INTERVAL 1 SECOND)", T(2019, 12, 31, 23, 59, 59)),
     ("TIME_ADD(TIME '23:30:00', INTERVAL 45 MINUTE)", dt.time(0, 15)),
@@ -102,7 +106,10 @@ CASES: list[tuple[str, Any]] = [
     ("DATETIME(TIMESTAMP '2008-12-25 05:30:00+00', 'America/Los_Angeles')", T(2008, 12, 24, 21, 30)),
     ("TIME(15, 30, 0)", dt.time(15, 30)),
     ("TIME(DATETIME '2008-12-25 15:30:00')", dt.time(15, 30)),
-    ("DATETIME(DATE '2020-01-02', q) = DATETIME '2020-01-02 03:00:00' FROM (SELECT TIME '03:00:00' AS q)", True),
+    (
+        "DATETIME(DATE '2020-01-02', q) = DATETIME '2020-01-02 03:00:00' FROM (SELECT TIME '03:00:00' AS q)",
+        True,
+    ),
     # epochs
     ("UNIX_SECONDS(TIMESTAMP '2008-12-25 15:30:00+00')", 1230219000),
     ("UNIX_SECONDS(TIMESTAMP '1969-12-31 23:59:58.500+00')", -2),
@@ -119,8 +126,14 @@ CASES: list[tuple[str, Any]] = [
     ("FORMAT_DATE('%e|%C|%g|%Q|%j|%u|%w|%A', DATE '2008-12-05')", " 5|20|08|4|340|5|5|Friday"),
     ("FORMAT_DATE('Q%Q 100%% %F', DATE '2020-04-05')", "Q2 100% 2020-04-05"),
     ("FORMAT_DATETIME('%c', DATETIME '2008-12-25 15:30:00')", "Thu Dec 25 15:30:00 2008"),
-    ("FORMAT_TIMESTAMP('%Y-%m-%d %H:%M:%S', TIMESTAMP '2050-12-25 15:30:55+00', 'Asia/Tokyo')", "2050-12-26 00:30:55"),
-    ("FORMAT_TIMESTAMP('%F %T%Ez %z %Z', TIMESTAMP '2020-01-01 00:00:00+00')", "2020-01-01 00:00:00+00:00 +0000 UTC"),
+    (
+        "FORMAT_TIMESTAMP('%Y-%m-%d %H:%M:%S', TIMESTAMP '2050-12-25 15:30:55+00', 'Asia/Tokyo')",
+        "2050-12-26 00:30:55",
+    ),
+    (
+        "FORMAT_TIMESTAMP('%F %T%Ez %z %Z', TIMESTAMP '2020-01-01 00:00:00+00')",
+        "2020-01-01 00:00:00+00:00 +0000 UTC",
+    ),
     ("FORMAT_TIMESTAMP('%H%Ez', TIMESTAMP '2020-07-01 00:00:00+00', 'America/New_York')", "20-04:00"),
     ("FORMAT_TIMESTAMP('%E3S|%E*S|%E0S|%s', TIMESTAMP '1970-01-01 00:00:07.25+00')", "07.250|07.25|07|7"),
     ("FORMAT_TIME('%R %P', TIME '15:30:00')", "15:30 pm"),
@@ -192,7 +205,9 @@ def test_types_are_those_of_the_service(columns: Callable[[str], list[tuple[str,
 
 
 @settings(max_examples=40, deadline=None)
-@given(a=st.dates(D(1900, 1, 1), D(2100, 1, 1)), b=st.dates(D(1900, 1, 1), D(2100, 1, 1)), day=st.integers(0, 6))
+@given(
+    a=st.dates(D(1900, 1, 1), D(2100, 1, 1)), b=st.dates(D(1900, 1, 1), D(2100, 1, 1)), day=st.integers(0, 6)
+)
 def test_weeks_against_python(database: Any, a: dt.date, b: dt.date, day: int) -> None:
     """Weeks that begin on any day, counted by Python's calendar."""
     names = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY")
@@ -221,7 +236,9 @@ def test_unknown_parts_and_formats_are_refused() -> None:
         translate("SELECT DATE_TRUNC(d, FORTNIGHT) FROM t")
     with pytest.raises(NotSupportedError, match="%i in the format of FORMAT_DATE"):
         translate("SELECT FORMAT_DATE('%i', d) FROM t")
-    with pytest.raises(NotSupportedError, match="the format of FORMAT_DATE must be a string that is written out"):
+    with pytest.raises(
+        NotSupportedError, match="the format of FORMAT_DATE must be a string that is written out"
+    ):
         translate("SELECT FORMAT_DATE(f, d) FROM t")
     with pytest.raises(ParseError, match="FORTNIGHT must be a unit"):
         translate("SELECT DATE_ADD(d, INTERVAL 1 FORTNIGHT) FROM t")

@@ -100,7 +100,7 @@ FORMATS: list[tuple[str, Any]] = [
     ("FORMAT('%d', 10)", "10"),
     ("FORMAT('|%10d|', 11)", "|        11|"),
     ("FORMAT('+%010d+', 12)", "+0000000012+"),
-    ("FORMAT(\"%'d\", 123456789)", "123,456,789"),
+    ('FORMAT("%\'d", 123456789)', "123,456,789"),
     ("FORMAT('-%s-', 'abcd efg')", "-abcd efg-"),
     ("FORMAT('%f %E', 1.1, 2.2)", "1.100000 2.200000E+00"),
     ("FORMAT('%.2f%%', 12.345)", "12.35%"),
@@ -218,7 +218,7 @@ JSON: list[tuple[str, Any]] = [
 LITERALS: list[tuple[str, Any]] = [
     (r"r'\d+'", r"\d+"),
     (r"'a\nb\x41\u00e9'", "a\nbAé"),
-    ("'''it's \"three\"'''", "it's \"three\""),
+    ("'''it's \"three\"'''", 'it\'s "three"'),
     ('"""a\nb"""', "a\nb"),
     (r"b'a\x00\xff'", b"a\x00\xff"),
     (r"rb'\d'", rb"\d"),
