@@ -78,7 +78,8 @@ class Executor:
     # ------------------------------------------------------------ SQL
 
     def _sql(self, statement: SqlStatement) -> Result:
-        words = [t.word() for t in tokenize(self._source(statement.span))[:6]] + [""] * 6
+        tokens = tokenize(self._source(statement.span))[:6]
+        words = " ".join(t.word() for t in tokens).split() + [""] * 6  # BEGIN TRANSACTION is one token
         if (done := self._transaction(words)) is not None:
             return done
         if words[0] == "CREATE" and "VIEW" in words[1:4] and statement.query.calls:
@@ -118,9 +119,7 @@ class Executor:
 
     def _transaction(self, words: list[str]) -> Result | None:
         database = self.session.database
-        if words[0] == "BEGIN" and words[1] in ("", "TRANSACTION", "DEFERRED"):
-            database.begin()
-        elif words[0] == "START" and words[1] == "TRANSACTION":
+        if (words[0] == "BEGIN" and words[1] in ("", "TRANSACTION", "DEFERRED")) or (words[0] == "START" and words[1] == "TRANSACTION"):
             database.begin()
         elif words[0] in ("COMMIT", "END") and words[1] in ("", "TRANSACTION", "WORK"):
             database.commit()
@@ -212,7 +211,9 @@ class Executor:
         dataset = statement.dataset.parts[-1] if statement.dataset else None
         catalog = self.session.catalog(self.session.current()[0])
         if dataset is not None:
-            self.session.require_dataset(catalog.catalog, dataset, statement.dataset.span if statement.dataset else None)
+            self.session.require_dataset(
+                catalog.catalog, dataset, statement.dataset.span if statement.dataset else None
+            )
         entries = catalog.entries(dataset)
         if statement.like is not None:
             pattern = statement.like.replace("%", "*").replace("_", "?").lower()
