@@ -88,7 +88,7 @@ def test_commands(terminal: Terminal) -> None:
     terminal.run(".mode csv", PROMPT)
     terminal.run("INSERT INTO birds VALUES ('auk', 0.5), (NULL, 2);", r"\(")
     assert "auk,0.5" in terminal.run("SELECT * FROM birds ORDER BY weight;", r"\(2 rows")
-    assert "Did you mean .tables" in terminal.run(".table", r"\?")
+    assert "Did you mean .tables" in terminal.run(".table", r"tables\?")
     assert terminal.run(".exit", "exit") is not None
     terminal.child.expect(pexpect.EOF)
 
@@ -173,7 +173,8 @@ def test_tables_fit_the_window(tmp_path: pathlib.Path, columns: int) -> None:
     table = seen[seen.index("a_column_called_0") :]
     lines = [line for line in table.split("\n") if "│" in line or "─" in line]
     assert lines
-    assert max(len(line.rstrip()) for line in lines) <= columns
+    too_long = [line for line in lines if len(line.rstrip()) > columns]
+    assert not too_long
     assert all(f"a_column_called_{i}" in table for i in range(12))
     assert terminal.leave() == 0
 
