@@ -21,6 +21,7 @@ from sqlml.execute import Executor, Result
 from sqlml.grammar import parse
 from sqlml.plan import Session
 from sqlml.progress import Listener
+from sqlml.translate.udfs import UDFS
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,6 +74,8 @@ class Connection:
 
     def __init__(self, database: Database):
         self._database = database
+        for udf in UDFS.values():
+            database.function(udf.name, udf.function, udf.parameters, udf.returns)
         self._session = Session(database)
         self._listeners: list[Listener] = []
         self._temporary: list[str] = []
@@ -104,7 +107,9 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if not self._closed:
             if kind is None:
                 self.commit()
@@ -351,7 +356,10 @@ class TypeCode:
 
 def _is_number(kind: pa.DataType) -> bool:
     return bool(
-        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
     )
 
 

@@ -64,6 +64,12 @@ def _arima_plus() -> Model[Any, Any]:
     return ArimaPlus()
 
 
+def _transform_only() -> Model[Any, Any]:
+    from sqlml.models.transform_only import TransformOnly
+
+    return TransformOnly()
+
+
 class Registry(Mapping[str, Model[Any, Any]]):
     """Model types by name; a file is imported when its type is first asked for."""
 
@@ -99,6 +105,7 @@ MODELS = Registry(
         "AUTOENCODER": _autoencoder,
         "MATRIX_FACTORIZATION": _matrix_factorization,
         "ARIMA_PLUS": _arima_plus,
+        "TRANSFORM_ONLY": _transform_only,
         "ARIMA": _arima_plus,
     }
 )
@@ -120,7 +127,6 @@ ELSEWHERE: dict[str, str] = {
     "AUTOML_CLASSIFIER": "AutoML is not built yet.",
     "AUTOML_REGRESSOR": "AutoML is not built yet.",
     "CONTRIBUTION_ANALYSIS": "contribution analysis is not built yet.",
-    "TRANSFORM_ONLY": "transform-only models are not built yet.",
 }
 
 

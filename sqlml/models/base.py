@@ -198,6 +198,8 @@ class Model(Generic[O, S]):
     min_rows: ClassVar[int] = 1
     #: False for model types whose TRANSFORM clause is refused.
     transform: ClassVar[bool] = True
+    #: True for model types that must have a TRANSFORM clause.
+    needs_transform: ClassVar[bool] = False
     #: Whether ML.PREDICT of a dimensionality reduction returns the input columns too.
     keeps_columns: ClassVar[bool] = False
     #: False for models that read columns themselves, without automatic preprocessing (`data.design` is then empty).
@@ -216,7 +218,7 @@ class Model(Generic[O, S]):
 
     def split(self, options: O) -> SplitPlan:
         """How rows are held out."""
-        if hasattr(options, "data_split_method"):
+        if isinstance(options, SplitOptions):
             return SplitPlan(
                 options.data_split_method,
                 options.data_split_eval_fraction,

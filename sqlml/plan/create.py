@@ -91,11 +91,13 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
     previous = None
     if warm:
         if not exists:
-            raise OptionError("WARM_START must be given only for a model that exists.", span=given["warm_start"].name_span)
+            raise OptionError(
+                "WARM_START must be given only for a model that exists.", span=given["warm_start"].name_span
+            )
         previous = catalog.load(dataset, name, statement.name.span)
         given = _inherited(previous, kind, given)
     _refuse_spaces(hparams)
-    options = bind(model.options, given, owner=kind, others=owners)
+    options: Any = bind(model.options, given, owner=kind, others=owners)
     _note_recorded(model, options, given)
     query = _training_query(statement)
     sql = planner.sql(query)
@@ -105,9 +107,25 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
     label = _label(model, options, columns, given, query.span)
     transform = _transform(statement, model, options, columns, label, session)
     plan = CreatePlan(
-        catalog, dataset, name, model, kind, options, frozenset(given) - {"model_type"}, spans, sql, query.text.strip()
-        if not query.calls else text[query.span.start : query.span.end], columns, transform, label, planner,
-        statement.span, query.span, previous, _named_queries(statement, planner), hparams,
+        catalog,
+        dataset,
+        name,
+        model,
+        kind,
+        options,
+        frozenset(given) - {"model_type"},
+        spans,
+        sql,
+        query.text.strip() if not query.calls else text[query.span.start : query.span.end],
+        columns,
+        transform,
+        label,
+        planner,
+        statement.span,
+        query.span,
+        previous,
+        _named_queries(statement, planner),
+        hparams,
         skip=exists and statement.mode is Mode.IF_NOT_EXISTS,
     )
     _check_model(plan, given)
@@ -241,6 +259,10 @@ def _transform(
     session: Session,
 ) -> TransformPlan | None:
     if statement.transform is None:
+        if model.needs_transform:
+            text = f"{model.names[0]} models must have a TRANSFORM clause."
+            hint = "write TRANSFORM(expression AS name, ...) before OPTIONS."
+            raise ProgrammingError(text, span=statement.name.span, hint=hint)
         return None
     if not model.transform:
         text = f"{model.names[0]} models take no TRANSFORM clause."
