@@ -35,3 +35,20 @@ def texts(values: Iterable[str | None]) -> pa.Array:
     buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(b"".join(raw))]
     large = pa.Array.from_buffers(pa.large_string(), len(items), buffers, nulls)
     return large.cast(pa.string())
+
+
+def numbers(array: pa.Array) -> npt.NDArray[np.float64]:
+    """The values of a DOUBLE array of shape (n,); NULL becomes NaN. Read-only when there are no NULLs."""
+    found = np.frombuffer(array.buffers()[1], dtype=np.float64, count=array.offset + len(array))[array.offset :]
+    return np.where(_valid(array), found, np.nan) if array.null_count else found
+
+
+def codes(array: pa.Array) -> npt.NDArray[np.int32]:
+    """The values of an int32 array of shape (n,); NULL becomes -1."""
+    found = np.frombuffer(array.buffers()[1], dtype=np.int32, count=array.offset + len(array))[array.offset :]
+    return np.where(_valid(array), found, -1).astype(np.int32) if array.null_count else found.astype(np.int32)
+
+
+def _valid(array: pa.Array) -> npt.NDArray[np.bool_]:
+    bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype=np.uint8), bitorder="little")
+    return bits[array.offset : array.offset + len(array)].astype(np.bool_)

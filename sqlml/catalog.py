@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from sqlml.database import Database
-
 from sqlml.errors import FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
 from sqlml.models import MODELS
 from sqlml.models.base import Trained
@@ -98,7 +97,7 @@ class Catalog:
             f" WHERE (? IS NULL OR lower(dataset) = lower(?)) AND {_ALIVE} ORDER BY dataset, name",
             [dataset, dataset],
         )
-        return [Entry(*row[:6], settings=json.loads(row[6] or "{}")) for row in rows]
+        return [Entry(a, b, c, d, e, f, json.loads(g or "{}")) for a, b, c, d, e, f, g in rows]
 
     def find(self, dataset: str, name: str) -> str | None:
         """The uid of a model, or None."""
@@ -124,7 +123,9 @@ class Catalog:
 
     def _read(self, uid: str) -> Trained:
         path = self.table("models")
-        rows = self.database.execute(f"SELECT format, dataset, name, model_type, document FROM {path} WHERE uid = ?", [uid])
+        rows = self.database.execute(
+            f"SELECT format, dataset, name, model_type, document FROM {path} WHERE uid = ?", [uid]
+        )
         form, dataset, name, kind, document = rows[0]
         if not isinstance(form, int) or form > FORMAT or form < 1:
             text = f"the model {dataset}.{name} has format {form}; this version reads formats 1 to {FORMAT}."
@@ -178,7 +179,7 @@ class Catalog:
             f" FROM {self.table('iterations')} WHERE uid = ? ORDER BY training_run, iteration",
             [uid],
         )
-        return tuple(Iteration(*row[:6], extra=json.loads(row[6] or "{}")) for row in rows)
+        return tuple(Iteration(a, b, c, d, e, f, json.loads(g or "{}")) for a, b, c, d, e, f, g in rows)
 
     # ------------------------------------------------------------ writing
 
@@ -380,5 +381,3 @@ def _decode_record(hint: Any, value: dict[str, Any], arrays: Mapping[str, Any]) 
             given = {k: decode(hints[k], v, arrays) for k, v in value.items() if k in known}
             return part(**given)
     raise ValueError(f"{value.get('$type')} was not expected here")
-
-

@@ -196,13 +196,16 @@ class Database:
 
     def schemas(self) -> tuple[tuple[str, str], ...]:
         """(catalog, schema) of all attached databases."""
-        rows = self.execute("SELECT database_name, schema_name FROM duckdb_schemas() WHERE NOT internal OR schema_name = 'main'")
+        rows = self.execute(
+            "SELECT database_name, schema_name FROM duckdb_schemas() WHERE NOT internal OR schema_name = 'main'"
+        )
         return tuple((r[0], r[1]) for r in rows)
 
     def tables(self) -> tuple[tuple[str, str, str], ...]:
         """(catalog, schema, name) of all tables and views, sqlml's own left out."""
         rows = self.execute(
-            "SELECT table_catalog, table_schema, table_name FROM information_schema.tables WHERE table_schema <> 'sqlml'"
+            "SELECT table_catalog, table_schema, table_name FROM information_schema.tables"
+            " WHERE table_schema <> 'sqlml'"
         )
         return tuple((r[0], r[1], r[2]) for r in rows)
 

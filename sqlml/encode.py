@@ -343,9 +343,7 @@ def _number_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, tupl
     return found
 
 
-def _level_counts(
-    relation: Relation, raw: Sequence[Raw]
-) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:
+def _level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:
     found = {}
     for r in raw:
         value = r.sql

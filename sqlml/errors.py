@@ -7,6 +7,7 @@ then prints the excerpt. No other module formats an error.
 
 from __future__ import annotations
 
+import builtins
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Span:
         return Span(min(self.start, other.start), max(self.end, other.end))
 
 
-class Warning(Exception):  # noqa: A001 - the name is PEP 249's
+class Warning(builtins.Warning):  # noqa: A001 - the name is PEP 249's
     """Important warnings (PEP 249)."""
 
 

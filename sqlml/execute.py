@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sqlml.database import Stream
 from sqlml.errors import Error, NameError, NotSupportedError, OptionError, ProgrammingError, Span, did_you_mean
+from sqlml.functions.base import Computed
 from sqlml.grammar import (
     AlterModel,
     CreateModel,
@@ -28,7 +29,6 @@ from sqlml.grammar import (
 from sqlml.grammar.lexer import Tok, tokenize
 from sqlml.grammar.nodes import Query
 from sqlml.plan import Planner, QueryPlan, Session, locate, plan_create
-from sqlml.plan.query import Computed
 from sqlml.progress import Listener
 from sqlml.train import create_model, reading
 
@@ -119,7 +119,8 @@ class Executor:
 
     def _transaction(self, words: list[str]) -> Result | None:
         database = self.session.database
-        if (words[0] == "BEGIN" and words[1] in ("", "TRANSACTION", "DEFERRED")) or (words[0] == "START" and words[1] == "TRANSACTION"):
+        opens = words[0] == "BEGIN" and words[1] in ("", "TRANSACTION", "DEFERRED")
+        if opens or (words[0] == "START" and words[1] == "TRANSACTION"):
             database.begin()
         elif words[0] in ("COMMIT", "END") and words[1] in ("", "TRANSACTION", "WORK"):
             database.commit()

@@ -12,6 +12,7 @@ in the tests read the same declarations.
 from __future__ import annotations
 
 import dataclasses
+import decimal
 import difflib
 import math
 import types
@@ -288,7 +289,7 @@ def _cast(kind: Any, value: object) -> object:
             return int(value)
         raise TypeError
     if kind is float:
-        if isinstance(value, (int, float)) or hasattr(value, "as_integer_ratio"):
+        if isinstance(value, (int, float, decimal.Decimal)):
             return float(value)
         raise TypeError
     if kind is str and isinstance(value, str):

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import numbers
 from sqlml.database import Database
 from sqlml.kernels.types import F64
 from sqlml.schema import Column, quote_name
@@ -36,7 +37,10 @@ class Sums:
 class Relation(Protocol):
     """A set of training rows."""
 
-    columns: tuple[Column, ...]
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Names and types."""
+        ...
 
     def sums(
         self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
@@ -55,7 +59,7 @@ class Relation(Protocol):
     def batches(
         self, columns: Mapping[str, str], rows: int = 100_000, order: Sequence[str] = ()
     ) -> Iterator[pa.RecordBatch]:
-        """The values of expressions, in batches of at most `rows` rows, in the order of `order`. May be called again."""
+        """The values of expressions, in batches of at most `rows` rows, ordered by `order`. May be called again."""
         ...
 
     def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
@@ -100,7 +104,7 @@ class LocalRelation:
     def sums(
         self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
     ) -> Sums:
-        names = []
+        names: list[str] = []
         try:
             origin = self._joined(lookups, names)
             for name, expression in (let or {}).items():
@@ -113,7 +117,7 @@ class LocalRelation:
             for name in names:
                 self.database.unregister(name)
         columns = [found.column(i).combine_chunks() for i in range(found.num_columns)]
-        values = [np.asarray(c, dtype=np.float64) for c in columns[len(by) :]]
+        values = [numbers(c) for c in columns[len(by) :]]
         width = len(values)
         matrix = np.stack(values, axis=1) if width else np.zeros((found.num_rows, 0))
         return Sums(tuple(columns[: len(by)]), matrix)

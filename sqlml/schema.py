@@ -104,8 +104,7 @@ def parse_type(text: str) -> Type:
     if head == "STRUCT" and text.endswith(")"):
         body = text[text.index("(") + 1 : -1]
         return Type("STRUCT", fields=tuple(_field(part) for part in _split(body)), text=text)
-    if head == "NULL" or head == '"NULL"':
-        return Type("INTEGER", text="INTEGER")
+    head = head.strip('"')
     return Type(head, text=text)
 
 

@@ -124,7 +124,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         encode.check_columns(features, plan.model.encoding(plan.options), plan.type_name)
     label = _label(plan, columns, data)
     parts = split(data, plan.model.split(plan.options), rows, columns)
-    train_rows = rows if parts.train is data else parts.train.count()
+    train_rows = rows if parts.evaluation is None else parts.train.count()
     run.tell("encoding")
     encoding = plan.model.encoding(plan.options)
     design = encode.fit(parts.train, features, encoding) if plan.model.encoded else Design((), ())
@@ -209,14 +209,15 @@ def _label(plan: CreatePlan, columns: tuple[Column, ...], relation: LocalRelatio
         return Label(column.name, column.sql_type)
     limit = plan.model.max_classes
     table = relation.table(
-        f"{name}::VARCHAR AS v, any_value({name}) AS o, count(*) AS n FROM {{rows}} GROUP BY 1 ORDER BY o LIMIT {limit + 1}"
+        f"{name}::VARCHAR AS v, any_value({name}) AS o, count(*) AS n"
+        f" FROM {{rows}} GROUP BY 1 ORDER BY o LIMIT {limit + 1}"
     )
     values, counts = table.column("v").to_pylist(), table.column("n").to_pylist()
     if len(values) < 2:
         raise DataError(f"the label {column.name} must have at least two values. Got only {values[0]!r}.", span=place)
     if len(values) > limit:
-        hint = "use a regression for a label that is a quantity." if column.kind is Kind.NUMERIC else None
-        raise DataError(f"the label {column.name} must have at most {limit} values.", span=place, hint=hint)
+        advice = "use a regression for a label that is a quantity." if column.kind is Kind.NUMERIC else None
+        raise DataError(f"the label {column.name} must have at most {limit} values.", span=place, hint=advice)
     if column.type.name in ("FLOAT", "DOUBLE") and any(not math.isfinite(float(v)) for v in values):
         raise DataError(f"the label {column.name} must be finite. Some row has NaN or infinity.", span=place)
     return Label(column.name, column.sql_type, tuple(values), tuple(counts))
@@ -279,7 +280,13 @@ def _statistics(c: Column, name: str) -> dict[str, str]:
         x = f"nullif({name}::DOUBLE, 'NaN'::DOUBLE)"
         finite = f"CASE WHEN isfinite({x}) THEN {x} END"
         x = finite if c.type.name in ("FLOAT", "DOUBLE") else x
-        return {"min": f"min({x})", "max": f"max({x})", "mean": f"avg({x})", "stddev": f"stddev_samp({x})", "null_count": nulls}
+        return {
+            "min": f"min({x})",
+            "max": f"max({x})",
+            "mean": f"avg({x})",
+            "stddev": f"stddev_samp({x})",
+            "null_count": nulls,
+        }
     if c.kind is Kind.VECTOR:
         return {"null_count": nulls, "dimension": f"max(len({name}))"}
     if c.kind is Kind.SPARSE:
@@ -305,5 +312,3 @@ def _medians(relation: LocalRelation, columns: Sequence[Column], rows: int) -> d
     part = relation if every == 1 else relation.where(f"hash({', '.join(names[:4])}) % {every} = 0")
     values = part.aggregate([f"quantile_disc({n}::DOUBLE, 0.5)" for n in names])
     return {c.name: v for c, v in zip(columns, values, strict=True)}
-
-

@@ -22,6 +22,7 @@ from sqlml.functions.base import (
     refuse_threshold,
     refuse_trials,
 )
+from sqlml.functions.forecast_errors import EVALUATE_FORECAST
 from sqlml.functions.measure import (
     CLASSIFICATION,
     REGRESSION,
@@ -77,9 +78,13 @@ def _evaluate(call: Call) -> Computed:
 
     def compute() -> pa.Table:
         found = call.model.metrics if call.source is None else _measure(call)
-        return pa.table({n: floats([math.nan if found[n] is None else found[n]]) for n in names})
+        return pa.table({n: floats([_number(found[n])]) for n in names})
 
     return Computed(columns, compute)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _measure(call: Call) -> Mapping[str, float | None]:
@@ -141,7 +146,9 @@ def _confusion_of(call: Call, label: Label, names: list[str]) -> pa.Table:
 def _classes(call: Call) -> Label:
     label = call.model.label
     if label is None or not label.classes:
-        raise OptionError(f"{call.name} must be given a classifier. {call.model.path} is a {call.model.model}.", span=call.span)
+        raise OptionError(
+            f"{call.name} must be given a classifier. {call.model.path} is a {call.model.model}.", span=call.span
+        )
     return label
 
 
@@ -188,6 +195,7 @@ EVALUATE = TableFunction(
     run=_evaluate,
     settings=EvaluateSettings,
     data="optional",
+    forms=(EVALUATE_FORECAST,),
 )
 CONFUSION_MATRIX = TableFunction(
     name="ML.CONFUSION_MATRIX",

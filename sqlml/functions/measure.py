@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sqlml.arrow import numbers
 from sqlml.database import Database
 from sqlml.errors import DataError
 from sqlml.functions.scoring import Scored, predicted_code
@@ -44,7 +45,7 @@ class Rows:
     def table(self, select: str) -> list[dict[str, Any]]:
         """The rows of a query as dictionaries."""
         found = self.database.table(f"{self.scope} {select}".strip(), self.parameters)
-        return found.to_pylist()  # type: ignore[no-any-return]
+        return found.to_pylist()
 
     def know(self, scored: Scored) -> None:
         """Register the score's tables."""
@@ -57,7 +58,8 @@ def regression_metrics(rows: Rows, scored: Scored, label: Label, weight: str | N
     inner = f"SELECT {label.sql} AS y, {scored.score.value(0)} AS p FROM {scored.sql}"
     select = (
         "SELECT count(y) AS n, avg(abs(y - p)) AS mae, avg((y - p) * (y - p)) AS mse,"
-        " avg(CASE WHEN y > -1 AND p > -1 THEN pow(ln(1 + greatest(y, -1 + 1e-300)) - ln(1 + greatest(p, -1 + 1e-300)), 2) END) AS msle,"
+        " avg(CASE WHEN y > -1 AND p > -1 THEN"
+        " pow(ln(1 + greatest(y, -1 + 1e-300)) - ln(1 + greatest(p, -1 + 1e-300)), 2) END) AS msle,"
         " count_if(y <= -1 OR p <= -1) AS below,"
         " sum((y - p) * (y - p)) AS sse, var_pop(y) AS vy, var_pop(y - p) AS ve"
         f" FROM ({inner}) WHERE y IS NOT NULL"
@@ -138,7 +140,7 @@ def _outcome(database: Database, name: str, k: int) -> Outcome:
             f"SELECT {score} AS s, count_if(y = {j}) AS pos, count_if(y <> {j}) AS neg FROM {name}"
             " WHERE y IS NOT NULL GROUP BY s ORDER BY s"
         )
-        s, pos, neg = (np.asarray(table.column(i).combine_chunks(), dtype=np.float64) for i in range(3))
+        s, pos, neg = (numbers(table.column(i).combine_chunks().cast("double")) for i in range(3))
         counts.append(ScoreCounts(s, pos, neg))
     return Outcome(confusion, log_loss, tuple(counts), unknown)
 
@@ -167,7 +169,8 @@ def stored(found: Outcome) -> Mapping[str, Any]:
     counts = found.counts[0]
     if len(counts.score) > 20_000:
         rounded, at = np.unique(np.round(counts.score, 4), return_inverse=True)
-        positives, negatives = np.bincount(at, counts.positives), np.bincount(at, counts.negatives)
+        positives: F64 = np.bincount(at, counts.positives).astype(np.float64)
+        negatives: F64 = np.bincount(at, counts.negatives).astype(np.float64)
         counts = ScoreCounts(rounded, positives, negatives)
     return {
         "confusion": found.confusion,

@@ -65,7 +65,8 @@ def scored(
         for lookup in score.lookups:
             name = f"__sqlml_{trained.uid}_{lookup.name}"
             tables[name] = lookup.table
-            joins.append(f" LEFT JOIN {quote_name(name)} AS {lookup.name} ON ({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.key")
+            on = f"({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.key"
+            joins.append(f" LEFT JOIN {quote_name(name)} AS {lookup.name} ON {on}")
             for c in lookup.table.column_names:
                 if c != "key":
                     more.append(f"{lookup.name}.{quote_name(c)} AS {lookup.name}_{c}")
@@ -92,7 +93,8 @@ def register_function(database: Database, name: str, function: BatchFunction) ->
     def run(*arrays: Any) -> Any:
         return call(*(a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays))
 
-    database.function(name, run, [t for _, t in function.arguments], function.result)
+    # The arguments are cast where they are written, so the function itself takes any.
+    database.function(name, run, None, function.result)
 
 
 def predicted_code(score: Score, label: Label, threshold: float | None = None) -> str:

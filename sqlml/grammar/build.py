@@ -54,7 +54,7 @@ class _Given(LarkLexer):
     def __init__(self, conf: object):
         del conf
 
-    def lex(self, data: Any) -> Any:
+    def lex(self, data: Any, parser_state: Any = None) -> Any:
         """The tokens themselves."""
         return data
 
@@ -140,7 +140,7 @@ class _Parser:
         lexer = Lexer(self.text, tokens, self.folder.query)
         stream = lexer.terminals(begin, end, create=create)
         try:
-            tree = _lark().parse(stream, start=start)  # type: ignore[arg-type]
+            tree = _lark().parse(stream, start=start)
         except UnexpectedToken as error:
             last = tokens[end - 1].span
             raise unexpected(error.token, error.accepts or error.expected, self.text, last) from None
@@ -244,7 +244,7 @@ class _Build(Transformer):  # type: ignore[type-arg]
         return ExportModel(self._name(items), self._options(items), self.whole)
 
     def show_models(self, items: list[Any]) -> ShowModels:
-        found = dict(i for i in items if isinstance(i, tuple))
+        found: dict[str, Any] = dict(i for i in items if isinstance(i, tuple))
         return ShowModels(found.get("in"), found.get("like"), self.whole)
 
     def in_dataset(self, items: list[Any]) -> tuple[str, Name]:
@@ -324,12 +324,12 @@ class _Build(Transformer):  # type: ignore[type-arg]
         return Bare(str(items[0].value), _span(items, self.whole))
 
     def group(self, items: list[Any]) -> Value:
-        return next(i for i in items if not isinstance(i, Token))  # type: ignore[no-any-return]
+        return next(i for i in items if not isinstance(i, Token))
 
     def array(self, items: list[Any]) -> Array:
         return Array(tuple(i for i in items if not isinstance(i, Token)), _span(items, self.whole))
 
-    def tuple(self, items: list[Any]) -> Struct:
+    def pair(self, items: list[Any]) -> Struct:
         fields = tuple((None, i, i.span) for i in items if not isinstance(i, Token))
         return Struct(fields, _span(items, self.whole))
 

@@ -274,7 +274,7 @@ class Lexer:
 
     def _token(self, kind: str, value: object, first: int, last: int) -> Token:
         start, end = self.tokens[first].start, self.tokens[min(last, len(self.tokens) - 1)].end
-        return Token(kind, value, start_pos=start, end_pos=end)  # type: ignore[arg-type]
+        return Token(kind, value, start_pos=start, end_pos=end)
 
 
 def split_path(text: str) -> tuple[str, ...]:

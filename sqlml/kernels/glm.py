@@ -45,7 +45,7 @@ Pass = Callable[[F64, bool], Sums]
 class Report(Protocol):
     """Called after every iteration; may raise to cancel."""
 
-    def __call__(self, iteration: int, loss: float, beta: F64, rate: float | None) -> None:
+    def __call__(self, iteration: int, loss: float, beta: F64, rate: float | None, /) -> None:
         """Take note of an iteration."""
         ...
 
@@ -173,9 +173,7 @@ class Rate:
     search: bool
 
 
-def descent(
-    evaluate: Pass, beta: F64, l1: F64, l2: F64, stop: Stop, rate: Rate, report: Report, scale: F64
-) -> F64:
+def descent(evaluate: Pass, beta: F64, l1: F64, l2: F64, stop: Stop, rate: Rate, report: Report, scale: F64) -> F64:
     """Gradient descent as the service does it, in columns divided by `scale` (d,).
 
     The line search first doubles the last rate, then halves it until the loss falls by rate * |g|^2 / 2.

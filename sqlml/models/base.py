@@ -161,6 +161,46 @@ class Score:
         return f"({self.vector})[{i + 1}]" if self.vector else self.values[i]
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainRequest:
+    """What is to be explained.
+
+    Args:
+        output: the class whose raw output is explained, from 0; None for the predicted one, whose index is the
+            column `__c`. Without classes there is one output.
+        steps: points of the integrated gradients; None for the model's own number.
+        approximate: trees: the faster contributions along the paths instead of Shapley values.
+    """
+
+    output: int | None = None
+    steps: int | None = None
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a raw output (a number, a logit) comes about: value = baseline + one attribution per feature.
+
+    All expressions may use the names of `score`, of `let`, and `__c` (see `ExplainRequest`).
+
+    Args:
+        score: the model's outputs; its function may give the attributions too.
+        baseline, value: SQL of the raw output without and with the row's features.
+        parts: SQL of each feature's attribution, in the order of the design.
+        vector: one SQL expression of type DOUBLE[] instead of `parts`.
+        let: further names.
+        exact: False when the sum meets the value only nearly.
+    """
+
+    score: Score
+    baseline: str
+    value: str
+    parts: tuple[str, ...] = ()
+    vector: str | None = None
+    let: tuple[tuple[str, str], ...] = ()
+    exact: bool = True
+
+
 O = TypeVar("O")  # noqa: E741
 S = TypeVar("S")
 
@@ -202,6 +242,8 @@ class Model(Generic[O, S]):
     needs_transform: ClassVar[bool] = False
     #: Whether ML.PREDICT of a dimensionality reduction returns the input columns too.
     keeps_columns: ClassVar[bool] = False
+    #: Settings of ML.EXPLAIN_PREDICT that this type honours besides the common ones.
+    explain_settings: ClassVar[frozenset[str]] = frozenset()
     #: False for models that read columns themselves, without automatic preprocessing (`data.design` is then empty).
     encoded: ClassVar[bool] = True
 
@@ -238,6 +280,10 @@ class Model(Generic[O, S]):
 
     def score(self, trained: Trained) -> Score:
         """How to predict."""
+        raise NotImplementedError
+
+    def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
+        """How a prediction comes about (ML.EXPLAIN_PREDICT, ML.GLOBAL_EXPLAIN)."""
         raise NotImplementedError
 
     def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sqlml.arrow import texts
+from sqlml.arrow import codes, numbers, texts
 from sqlml.encode import Category, Design, Number, Set, Sparse, Vector
 from sqlml.kernels.types import F64, I32
 from sqlml.relation import Relation
@@ -58,17 +58,17 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
     """Arrow columns named as in `expressions` -> (dense, codes)."""
     rows = len(next(iter(columns.values()))) if columns else 0
     dense = np.zeros((rows, dense_width(design)))
-    codes: list[I32] = []
+    found: list[I32] = []
     at = 0
     for i, f in enumerate(design.features):
         column = columns[f"f{i}"]
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         if isinstance(f, Category):
-            codes.append(level_codes(f.levels, column))
+            found.append(level_codes(f.levels, column))
             continue
         if isinstance(f, Number):
-            dense[:, at] = column.to_numpy(zero_copy_only=False)
+            dense[:, at] = numbers(column)
         elif isinstance(f, Set):
             _fill_set(f, column, dense[:, at : at + f.width])
         elif isinstance(f, Vector):
@@ -76,24 +76,21 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
         elif isinstance(f, Sparse):
             _fill_sparse(f, column, dense[:, at : at + f.width])
         at += f.width
-    return dense, tuple(codes)
+    return dense, tuple(found)
 
 
 def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
     """Index of each value among the levels, -1 when it is none of them."""
     found = pc.index_in(column.cast(pa.string()), value_set=texts(levels), skip_nulls=False)
-    codes = found.to_numpy(zero_copy_only=False)
-    if found.null_count:  # then they are floats with NaN
-        codes = np.nan_to_num(codes, nan=-1.0)
-    return np.asarray(codes, dtype=np.int32)
+    return codes(found)
 
 
 def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
     flat = column.flatten()
     rows = pc.list_parent_indices(column).to_numpy()
-    codes = level_codes(f.levels, flat)
-    good = codes >= 0
-    out[rows[good], codes[good]] = 1.0
+    level = level_codes(f.levels, flat)
+    good = level >= 0
+    out[rows[good], level[good]] = 1.0
     if None in f.levels:
         missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
         out[missing, f.levels.index(None)] = 1.0
@@ -133,7 +130,7 @@ def read(
             dense = np.zeros((batch.num_rows, 0))
         found = {}
         for i, name in enumerate(extra or {}):
-            found[name] = np.array(columns[f"e{i}"].to_numpy(zero_copy_only=False), dtype=np.float64)
+            found[name] = numbers(columns[f"e{i}"])
         yield Block(dense, codes, found)
 
 

@@ -15,7 +15,17 @@ from sqlml.encode import Category, Design, Encoding, Number, Set, Sparse, Vector
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.kernels.glm import Rate, Stop
 from sqlml.kernels.types import F64
-from sqlml.models.base import Fixed, Lookup, Model, RegistryOptions, Score, SplitOptions, Trained
+from sqlml.models.base import (
+    ExplainRequest,
+    Explanation,
+    Fixed,
+    Lookup,
+    Model,
+    RegistryOptions,
+    Score,
+    SplitOptions,
+    Trained,
+)
 from sqlml.models.moments import Layout, layout
 from sqlml.options import Space, option
 from sqlml.schema import Column, quote_literal
@@ -72,12 +82,10 @@ class GlmState:
         beta: (k, columns of X): one vector per class (one for regression and two classes); the columns are
             those of `Layout`: intercept, dense columns, levels.
         standard_errors: (columns of X,), NaN where undefined; None unless p-values were asked for.
-        attributions: mean absolute attribution per feature, (k, features); None unless asked for.
     """
 
     beta: F64
     standard_errors: F64 | None = None
-    attributions: F64 | None = None
 
 
 class Glm(Model[Any, GlmState]):
@@ -98,7 +106,9 @@ class Glm(Model[Any, GlmState]):
         if options.calculate_p_values:
             if options.category_encoding_method != "DUMMY_ENCODING":
                 hint = "add CATEGORY_ENCODING_METHOD='DUMMY_ENCODING'."
-                raise OptionError("CALCULATE_P_VALUES must come with CATEGORY_ENCODING_METHOD='DUMMY_ENCODING'.", hint=hint)
+                raise OptionError(
+                    "CALCULATE_P_VALUES must come with CATEGORY_ENCODING_METHOD='DUMMY_ENCODING'.", hint=hint
+                )
             if options.l1_reg > 0.0:
                 raise OptionError("CALCULATE_P_VALUES must come with L1_REG = 0.")
 
@@ -118,7 +128,7 @@ class Glm(Model[Any, GlmState]):
     def weights(self, trained: Trained, standardize: bool) -> Fixed:
         """The rows of ML.WEIGHTS."""
         rows = weight_rows(trained, standardize)
-        columns = WEIGHT_COLUMNS
+        columns: tuple[tuple[str, str, pa.DataType], ...] = WEIGHT_COLUMNS
         if len(trained.state.beta) > 1:
             assert trained.label is not None
             columns = (*WEIGHT_COLUMNS, ("class_label", "VARCHAR", pa.string()))
@@ -132,10 +142,43 @@ class Glm(Model[Any, GlmState]):
             raise NotSupportedError(f"the model {trained.path} was trained without p-values.", hint=hint)
         return Fixed.of(ADVANCED_COLUMNS, advanced_rows(trained, standardize))
 
+    def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
+        return explain_linear(trained, self.score(trained), request)
+
     def score_linear(self, trained: Trained, k: int) -> Score:
         """Score whose `let` holds the linear predictors `__eta0` ... of k coefficient vectors."""
         lay = layout(trained.design, trained.options.fit_intercept)
         return linear_score(trained.design, lay, trained.state.beta[:k])
+
+
+def explain_linear(trained: Trained, score: Score, request: ExplainRequest) -> Explanation:
+    """Exact attributions: weight * (value - mean) of a number, the weight of a category.
+
+    With one coefficient vector and two classes the raw output is the log odds of the larger class, with the
+    opposite sign for the smaller one.
+    """
+    beta = trained.state.beta
+    lay = layout(trained.design, trained.options.fit_intercept)
+    parts = linear_parts(trained.design, lay, beta)
+    base = [quote_literal(float(b[0]) if lay.intercept else 0.0) for b in beta]
+    code = "__c" if request.output is None else str(request.output)
+    if len(beta) > 1:
+        if request.output is not None:
+            j = request.output
+            return Explanation(score, base[j], f"__eta{j}", tuple(parts[j]))
+        found = tuple(_by_class(code, [p[i] for p in parts]) for i in range(len(parts[0])))
+        etas = [f"__eta{j}" for j in range(len(beta))]
+        return Explanation(score, _by_class(code, base), _by_class(code, etas), found)
+    if trained.label is None or not trained.label.classes:
+        return Explanation(score, base[0], "__eta0", tuple(parts[0]))
+    sign = f"(CASE WHEN {code} = 1 THEN 1.0::DOUBLE ELSE -1.0::DOUBLE END)"
+    signed = tuple(f"__s * ({p})" for p in parts[0])
+    return Explanation(score, f"__s * {base[0]}", "__s * __eta0", signed, let=(("__s", sign),))
+
+
+def _by_class(code: str, values: Sequence[str]) -> str:
+    whens = " ".join(f"WHEN {j} THEN {v}" for j, v in enumerate(values))
+    return f"(CASE {code} {whens} END)"
 
 
 def descends(options: GlmOptions, explicit: frozenset[str]) -> bool:
@@ -197,6 +240,32 @@ def linear_score(design: Design, lay: Layout, beta: F64) -> Score:
     return Score(let=tuple(let), lookups=tuple(lookups))
 
 
+def linear_parts(design: Design, lay: Layout, beta: F64) -> list[list[str]]:
+    """[coefficient vector][feature]: SQL of each feature's part of the linear predictor, centred for numbers.
+
+    Uses the lookup tables of `linear_score` under their names.
+    """
+    k = len(beta)
+    found: list[list[str]] = [[] for _ in range(k)]
+    lookups: list[Lookup] = []
+    at, level_at = int(lay.intercept), dict(zip([c.name for c in lay.categories], lay.starts(), strict=True))
+    for f in design.features:
+        if isinstance(f, Category):
+            begin = level_at[f.name]
+            _category_terms(f, beta[:, begin : begin + len(f.levels)], found, lookups)
+            continue
+        for j in range(k):
+            part = beta[j, at : at + f.width]
+            if isinstance(f, Number):
+                weight = quote_literal(float(part[0] / f.scale))
+                value = f"(coalesce({f.sql}, {quote_literal(f.mean)}) - {quote_literal(f.shift)})"
+                found[j].append(f"{value} * {weight}" if part[0] != 0.0 else "0.0::DOUBLE")
+            else:
+                found[j].append(" + ".join(_array_terms(f, part)) or "0.0::DOUBLE")
+        at += f.width
+    return found
+
+
 def _array_terms(f: Set | Vector | Sparse, weights: F64) -> list[str]:
     found = []
     for i, w in enumerate(weights):
@@ -248,7 +317,12 @@ def weight_rows(trained: Trained, standardize: bool) -> list[dict[str, Any]]:
                     row["category_weights"] = _levels(names, part)
             rows.append(row)
         if lay.intercept:
-            last = {"code": code, "processed_input": "__INTERCEPT__", "weight": intercept, "category_weights": []}
+            last: dict[str, Any] = {
+                "code": code,
+                "processed_input": "__INTERCEPT__",
+                "weight": intercept,
+                "category_weights": [],
+            }
             rows.append(last)
     return rows
 
@@ -284,7 +358,10 @@ def advanced_rows(trained: Trained, standardize: bool) -> list[dict[str, Any]]:
 
 
 def _levels(names: Sequence[str | None], weights: F64) -> list[dict[str, Any]]:
-    return [{"category": "_null_filler" if n is None else n, "weight": float(w)} for n, w in zip(names, weights, strict=True)]
+    return [
+        {"category": "_null_filler" if n is None else n, "weight": float(w)}
+        for n, w in zip(names, weights, strict=True)
+    ]
 
 
 def refuse_unknown_classes(label: Any, options: Any) -> None:

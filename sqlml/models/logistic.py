@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sqlml.encode import matrix_terms
+from sqlml.errors import NotSupportedError
 from sqlml.kernels import glm as solvers
 from sqlml.kernels.gram import Gram, inverse_diagonal, solve_dense
 from sqlml.kernels.types import F64
-from sqlml.errors import NotSupportedError
 from sqlml.models.base import ClassWeightOptions, Score, Task, Trained, TrainingData
 from sqlml.models.blocks import Block, dense_width, repeated
 from sqlml.models.glm import (
@@ -39,7 +40,6 @@ from sqlml.models.moments import (
     linear_predictor,
     sql_moments,
 )
-from sqlml.encode import matrix_terms
 from sqlml.progress import Run
 from sqlml.schema import quote_literal
 
@@ -142,7 +142,9 @@ class _Fit:
     def _binary_sql(self, beta: F64, hessian: bool) -> solvers.Sums:
         relation, weight = self.data.train, self.data.weight
         lookups, terms = level_lookups(self.lay, beta[0])
-        dense = [f"__z{i} * {quote_literal(float(b))}" for i, b in enumerate(beta[0, self.lay.intercept : self.lay.lead])]
+        dense = [
+            f"__z{i} * {quote_literal(float(b))}" for i, b in enumerate(beta[0, self.lay.intercept : self.lay.lead])
+        ]
         base = [quote_literal(float(beta[0, 0]))] if self.lay.intercept else ["0.0"]
         let = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(self.data.design))}
         let |= {"__y": f"{self.label.code}::DOUBLE", "__eta": " + ".join([*base, *dense, *terms])}
@@ -330,5 +332,3 @@ def mean_log_loss(blocks: Iterator[Block], lay: Layout, beta: F64) -> float | No
         loss -= float(w[good] @ log_p[good, code[good].astype(np.int64)])
         total += float(w[good].sum())
     return loss / total if total else None
-
-

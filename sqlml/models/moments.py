@@ -254,9 +254,9 @@ class BlockGram:
         z = lead_columns(block, self.lay)
         zw = z * w[:, None]
         self.dense += zw.T @ z
-        codes = []
-        for i, (code, category) in enumerate(zip(block.codes, self.lay.categories, strict=True)):
-            code = code.astype(np.int64)
+        codes: list[I64] = []
+        for i, (raw, category) in enumerate(zip(block.codes, self.lay.categories, strict=True)):
+            code: I64 = raw.astype(np.int64)
             if category.dropped is not None:
                 code[code == category.dropped] = -1
             codes.append(code)
@@ -272,11 +272,11 @@ class BlockGram:
         good = (a >= 0) & (b >= 0)
         cells = a[good] * len(self.lay.categories[g].levels) + b[good]
         found, at = np.unique(cells, return_inverse=True)
-        sums = np.bincount(at, w[good], len(found))
+        sums: F64 = np.bincount(at, w[good], len(found)).astype(np.float64)
         if (f, g) in self.pairs:
             cells, before = self.pairs[f, g]
             found, at = np.unique(np.concatenate([cells, found]), return_inverse=True)
-            sums = np.bincount(at, np.concatenate([before, sums]), len(found))
+            sums = np.bincount(at, np.concatenate([before, sums]), len(found)).astype(np.float64)
         self.pairs[f, g] = (found, sums)
 
     def gram(self) -> Gram:

@@ -7,7 +7,7 @@ in the user's text.
 
 from sqlml.plan.create import CreatePlan, plan_create
 from sqlml.plan.locate import locate
-from sqlml.plan.query import QueryPlan, Planner, plan_query
+from sqlml.plan.query import Planner, QueryPlan, plan_query
 from sqlml.plan.session import SETTINGS, Session, Settings
 
 __all__ = [

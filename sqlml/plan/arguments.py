@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlml.errors import OptionError, ProgrammingError, Span
+from sqlml.errors import OptionError, ProgrammingError
 from sqlml.functions.base import Call, Source, TableFunction
 from sqlml.grammar import (
     Array,
@@ -59,12 +59,10 @@ def bind_call(planner: Planner, function: TableFunction, call: TableCall, scope:
     if function.data == "required" and source is None:
         hint = f"add TABLE t or (SELECT ...) to the arguments of {function.name}."
         raise ProgrammingError(f"{function.name} must be given input data.", span=call.name_span, hint=hint)
-    settings = bind(function.settings, found.settings, owner=function.name)
+    settings: Any = bind(function.settings, found.settings, owner=function.name)
     context = planner.session.context(catalog, planner.parameters())
     given = frozenset(found.settings)
-    return Call(
-        function.name, context, trained, source, settings, given, call.name_span, found.array, found.sources
-    )
+    return Call(function.name, context, trained, source, settings, given, call.name_span, found.array, found.sources)
 
 
 def _check_kind(function: TableFunction, kind: str, name: Name) -> None:
@@ -166,11 +164,10 @@ def _value(planner: Planner, function: TableFunction, value: Value, found: _Argu
         found.values += 1
         found.settings[name] = Given(_constant(planner, value), value.span, value.span)
     else:
-        span: Span = value.span
         if isinstance(value, Struct):
-            raise OptionError("every setting in STRUCT must have a name: value AS name.", span=span)
+            raise OptionError("every setting in STRUCT must have a name: value AS name.", span=value.span)
         hint = "settings are written as STRUCT(value AS name)."
-        raise ProgrammingError(f"{function.name} takes no such argument.", span=span, hint=hint)
+        raise ProgrammingError(f"{function.name} takes no such argument.", span=value.span, hint=hint)
 
 
 def _constant(planner: Planner, value: Value) -> Any:

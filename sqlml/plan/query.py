@@ -62,9 +62,7 @@ class Planner:
 
     # ------------------------------------------------------------ queries
 
-    def sql(
-        self, query: Query, scope: Sequence[str] = (), dialect: Literal["bigquery", "duckdb"] | None = None
-    ) -> str:
+    def sql(self, query: Query, scope: Sequence[str] = (), dialect: Literal["bigquery", "duckdb"] | None = None) -> str:
         """DuckDB SQL of a query, everything inlined."""
         found: dict[str, str] = {}
         text = translate(
@@ -218,5 +216,3 @@ def _models_view(session: Session, dataset: list[str]) -> str:
         " json_extract_string(settings, '$.description') AS description,"
         f" json_extract_string(document, '$.query') AS training_query FROM {catalog.table('models')}{where})"
     )
-
-

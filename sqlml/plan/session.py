@@ -44,7 +44,8 @@ class Session:
             hint = did_you_mean(name, SETTINGS)
             raise OptionError(f"sqlml.{name} is not a setting.", span=span, hint=hint)
         found = convert(SETTINGS[name], Given(value, span, span))
-        self.settings = dataclasses.replace(self.settings, **{name: found})
+        values: dict[str, Any] = {name: found}
+        self.settings = dataclasses.replace(self.settings, **values)
 
     @property
     def fidelity(self) -> Literal["best", "bigquery"]:
