@@ -7,9 +7,11 @@ from sqlml.functions.base import TableFunction
 from sqlml.functions.embed import AI_EMBEDDING, ML_EMBEDDING, RECONSTRUCTION_LOSS
 from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
 from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
+from sqlml.functions.forecast_errors import DETECT_FORECAST_ANOMALIES
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
 from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
+from sqlml.functions.transform import TRANSFORM
 
 #: Every table function by name.
 FUNCTIONS: dict[str, TableFunction] = {
@@ -28,7 +30,9 @@ FUNCTIONS: dict[str, TableFunction] = {
         ARIMA_EVALUATE,
         ARIMA_COEFFICIENTS,
         HOLIDAY_INFO,
+        DETECT_FORECAST_ANOMALIES,
         RECOMMEND,
+        TRANSFORM,
         RECONSTRUCTION_LOSS,
         ML_EMBEDDING,
         AI_EMBEDDING,

@@ -130,13 +130,21 @@ def forecast_table(trained: Trained, state: ForecastState, horizon: int, level: 
     return pa.table(arrays)
 
 
-def _with_future(call: Call) -> Callable[[], ForecastState]:
+def takes_future(call: Call) -> bool:
+    """Whether forecasts of the model depend on future values of features."""
+    return hasattr(call.kind, "forecast_with")
+
+
+def refuse_input(call: Call) -> None:
+    """Forecasts of a model without features take no input. Raises `ProgrammingError`."""
+    if call.source is not None and not takes_future(call):
+        text = f"{call.name} of an {call.model.model} model takes no input data."
+        raise ProgrammingError(text, span=call.source.span)
+
+
+def with_future(call: Call) -> Callable[[], ForecastState]:
     """The state whose forecasts hold what the input says of the regressors' future values."""
-    forecast_with = getattr(call.kind, "forecast_with", None)
-    if forecast_with is None:
-        if call.source is not None:
-            text = f"{call.name} of a {call.model.model} model takes no input data."
-            raise ProgrammingError(text, span=call.source.span)
+    if not takes_future(call):
         return lambda: state_of(call.model)
     if call.source is None:
         hint = f"{call.name}(MODEL {call.model.path}, STRUCT(3 AS horizon), TABLE future)"
@@ -148,16 +156,15 @@ def _with_future(call: Call) -> Callable[[], ForecastState]:
 
 
 def _forecast(call: Call) -> Computed:
+    refuse_input(call)
     horizon = check_horizon(call, call.settings.horizon)
-    state = _with_future(call)
+    state = with_future(call)
     columns = (
         *state_of(call.model).id_columns,
         Column("forecast_timestamp", STAMP_SQL),
         *double_columns(VALUES),
     )
-    return Computed(
-        columns, lambda: forecast_table(call.model, state(), horizon, call.settings.confidence_level)
-    )
+    return Computed(columns, lambda: forecast_table(call.model, state(), horizon, call.settings.confidence_level))
 
 
 # ---------------------------------------------------------------- explanations
@@ -251,10 +258,11 @@ def refuse_undecomposed(call: Call) -> None:
 
 
 def _explain(call: Call) -> Computed:
+    refuse_input(call)
     refuse_undecomposed(call)
     horizon = check_horizon(call, call.settings.horizon)
-    state = _with_future(call)
-    features = tuple(f.name for f in call.model.design.features) if hasattr(call.kind, "forecast_with") else ()
+    state = with_future(call)
+    features = tuple(f.name for f in call.model.design.features) if takes_future(call) else ()
     columns = _explained_columns(state_of(call.model), features)
 
     def compute() -> pa.Table:
@@ -271,9 +279,7 @@ def explained_table(
     which = fitted_series(record)
     attributed = getattr(state, "attributions", None)
     rows = [record.count(i) + horizon for i in which]
-    parts = [
-        explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}) for i in which
-    ]
+    parts = [explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}) for i in which]
     times = [record.times(i, 0, n) for i, n in zip(which, rows, strict=True)]
     kinds = [np.repeat(["history", "forecast"], [n - horizon, horizon]) for n in rows]
     arrays: dict[str, pa.Array] = {

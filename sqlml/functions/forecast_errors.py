@@ -1,0 +1,396 @@
+"""Forecasts beside actual values: ML.EVALUATE and ML.DETECT_ANOMALIES of forecasting models.
+
+The input is joined by SQL to the stored forecasts, on the ids and the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.errors import OptionError, SchemaError, did_you_mean
+from sqlml.functions.arima import EVALUATED, arima_evaluate
+from sqlml.functions.base import Call, Computed, TableFunction
+from sqlml.functions.forecast import (
+    FORECASTING,
+    STAMP_SQL,
+    ahead,
+    check_horizon,
+    double_columns,
+    fitted_series,
+    half_width,
+    id_arrays,
+    limited,
+    numbers,
+    refuse_undecomposed,
+    stamps,
+    state_of,
+    with_future,
+)
+from sqlml.kernels import intervals
+from sqlml.kernels.forecasts import Forecasts
+from sqlml.kernels.types import F64
+from sqlml.models.base import Trained
+from sqlml.models.time_series import ForecastState, microseconds
+from sqlml.options import option
+from sqlml.schema import Column, Kind, find, names, quote_literal, quote_name, same_name
+
+METRICS = (
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "mean_absolute_percentage_error",
+    "symmetric_mean_absolute_percentage_error",
+    "mean_absolute_scaled_error",
+)
+#: Select items of the metrics over rows (y, f, scale): percentages in percent, as the service prints them.
+ERRORS = (
+    "avg(abs(y - f))",
+    "avg((y - f) ** 2)",
+    "sqrt(avg((y - f) ** 2))",
+    "100 * avg(abs(y - f) / nullif(abs(y), 0))",
+    "100 * avg(abs(y - f) / nullif((abs(y) + abs(f)) / 2, 0))",
+    "avg(abs(y - f) / nullif(scale, 0))",
+)
+
+
+@dataclass(frozen=True)
+class ForecastEvaluateSettings:
+    """Settings of ML.EVALUATE for forecasting models."""
+
+    perform_aggregation: bool = option(True, "One row of metrics per series, or one row per time.")
+    horizon: int | None = option(None, "Points that are compared; by default the HORIZON of the model.", low=1)
+    confidence_level: float = option(
+        0.95, "Probability of the bounds, with PERFORM_AGGREGATION FALSE.", low=0.0, below=1.0
+    )
+
+
+@dataclass(frozen=True)
+class AnomalySettings:
+    """Settings of ML.DETECT_ANOMALIES for forecasting models."""
+
+    anomaly_prob_threshold: float = option(
+        0.95, "A value is anomalous when its probability is larger.", low=0.0, below=1.0
+    )
+
+
+# ---------------------------------------------------------------- the join
+
+
+def _input_columns(call: Call, state: ForecastState) -> tuple[Column, Column, list[Column]]:
+    """The time, data and id columns of the input. Raises `SchemaError`."""
+    found = []
+    for wanted in (state.time_column, state.data_column, *state.id_columns):
+        column = find(call.data.columns, wanted.name)
+        if column is None:
+            hint = did_you_mean(wanted.name, names(call.data.columns))
+            text = f"the input of {call.name} must have the column {wanted.name}."
+            raise SchemaError(text, span=call.data.span, hint=hint)
+        found.append(column)
+    if found[1].kind is not Kind.NUMERIC:
+        text = f"the column {found[1].name} must be numeric. Got {found[1].type.google}."
+        raise SchemaError(text, span=call.data.span)
+    for column, wanted in zip(found[2:], state.id_columns, strict=True):
+        if column.type.google != wanted.type.google:
+            text = f"the id column {column.name} must be {wanted.type.google}. Got {column.type.google}."
+            raise SchemaError(text, span=call.data.span)
+    return found[0], found[1], found[2:]
+
+
+def _stored(trained: Trained, state: ForecastState, horizon: int) -> pa.Table:
+    """Forecasts by series and time, with the interval's unit and the scale of scaled errors."""
+    record = state.series
+    which = fitted_series(record)
+    times, values, errors = ahead(trained, record, which, horizon)
+    rows = np.repeat(np.array(which, np.int64), horizon)
+    ids = {f"__i{k}": a for k, a in enumerate(id_arrays(state, rows).values())}
+    return pa.table(
+        {
+            **ids,
+            "__t": pa.array(times, pa.int64()),
+            "__f": numbers(values),
+            "__se": numbers(errors),
+            "__scale": numbers(record.naive_error[rows]),
+        }
+    )
+
+
+@contextmanager
+def _joined(call: Call, state: ForecastState, table: pa.Table, how: str) -> Iterator[tuple[str, str]]:
+    """(scope, FROM clause): input rows `r` beside the forecasts `p` of their series and time."""
+    time, _, ids = _input_columns(call, state)
+    database = call.context.database
+    name = database.fresh_name("forecasts")
+    on = [f"p.__i{k} IS NOT DISTINCT FROM r.{quote_name(c.name)}" for k, c in enumerate(ids)]
+    at = microseconds(time).replace("(", "(r.", 1)
+    database.register(name, table)
+    try:
+        yield call.data.scope, f"{call.data.sql} AS r {how} JOIN {name} AS p ON {' AND '.join([*on, f'p.__t = {at}'])}"
+    finally:
+        database.unregister(name)
+
+
+def _select(call: Call, scope: str, select: str) -> pa.Table:
+    return call.context.database.table(f"{scope} {select}", call.context.parameters)
+
+
+# ---------------------------------------------------------------- ML.EVALUATE
+
+
+def _evaluate(call: Call) -> Computed:
+    if call.source is None:
+        given = sorted(call.given)
+        if given:
+            text = f"{given[0].upper()} must be given only together with input data."
+            raise OptionError(text, span=call.span)
+        columns = tuple(("aic" if n == "AIC" else n, s, t) for n, s, t in EVALUATED if n != "error_message")
+        renamed = arima_evaluate(call, False)
+        wanted = (*state_of(call.model).id_columns, *(Column(n, s) for n, s, _ in columns))
+
+        def first() -> pa.Table:
+            table = renamed.compute()
+            return table.rename_columns(["aic" if n == "AIC" else n for n in table.column_names]).drop_columns(
+                ["error_message"]
+            )
+
+        return Computed(wanted, first)
+    state = state_of(call.model)
+    horizon = check_horizon(call, call.settings.horizon or state.series.horizon)
+    _input_columns(call, state)
+    if call.settings.perform_aggregation:
+        if "confidence_level" in call.given:
+            text = "CONFIDENCE_LEVEL must be given only with PERFORM_AGGREGATION FALSE."
+            raise OptionError(text, span=call.span)
+        return _aggregated(call, state, horizon)
+    return _by_time(call, state, horizon)
+
+
+def _aggregated(call: Call, state: ForecastState, horizon: int) -> Computed:
+    later = with_future(call)
+
+    def compute() -> pa.Table:
+        table = _stored(call.model, later(), horizon)
+        _, data, ids = _input_columns(call, state)
+        keys = [f"r.{quote_name(c.name)}" for c in ids]
+        items = [f"{e} AS {m}" for e, m in zip(ERRORS, METRICS, strict=True)]
+        with _joined(call, state, table, "INNER") as (scope, source):
+            inner = ", ".join(
+                [
+                    *(f"{k} AS {quote_name(w.name)}" for k, w in zip(keys, state.id_columns, strict=True)),
+                    f"r.{quote_name(data.name)}::DOUBLE AS y, p.__f AS f, p.__scale AS scale",
+                ]
+            )
+            listed = [quote_name(c.name) for c in state.id_columns]
+            tail = f" GROUP BY {', '.join(listed)} ORDER BY {', '.join(listed)}" if listed else ""
+            rows = f"SELECT {inner} FROM {source} WHERE r.{quote_name(data.name)} IS NOT NULL"
+            return _select(call, scope, f"SELECT {', '.join([*listed, *items])} FROM ({rows}){tail}")
+
+    return Computed((*state.id_columns, *double_columns(METRICS)), compute)
+
+
+def _by_time(call: Call, state: ForecastState, horizon: int) -> Computed:
+    time, data, ids = _input_columns(call, state)
+    forecast = f"forecasted_{state.data_column.name}"
+    columns = (
+        *(Column(w.name, c.sql_type) for w, c in zip(state.id_columns, ids, strict=True)),
+        Column(state.time_column.name, time.sql_type),
+        Column(state.data_column.name, data.sql_type),
+        *double_columns((forecast, "lower_bound", "upper_bound", "absolute_error", "absolute_percentage_error")),
+    )
+    width = half_width(call.model, call.settings.confidence_level)
+    later = with_future(call)
+
+    def compute() -> pa.Table:
+        table = _stored(call.model, later(), horizon)
+        y = f"r.{quote_name(data.name)}::DOUBLE"
+        given = [*ids, time, data]
+        shown = [f"r.{quote_name(c.name)} AS {quote_name(o.name)}" for c, o in zip(given, columns, strict=False)]
+        items = [
+            *shown,
+            f"p.__f AS {quote_name(forecast)}",
+            f"{_limit(call.model, f'p.__f - {width!r} * p.__se')} AS lower_bound",
+            f"{_limit(call.model, f'p.__f + {width!r} * p.__se')} AS upper_bound",
+            f"abs({y} - p.__f) AS absolute_error",
+            f"abs({y} - p.__f) / nullif(abs({y}), 0) AS absolute_percentage_error",
+        ]
+        order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time])
+        with _joined(call, state, table, "LEFT") as (scope, source):
+            return _select(call, scope, f"SELECT {', '.join(items)} FROM {source} ORDER BY {order}")
+
+    return Computed(columns, compute)
+
+
+def _limit(trained: Trained, sql: str) -> str:
+    """A bound inside the limits of the model's forecasts, NULL where there is no forecast."""
+    low = getattr(trained.options, "forecast_limit_lower_bound", None)
+    high = getattr(trained.options, "forecast_limit_upper_bound", None)
+    if low is not None:
+        sql = f"greatest({sql}, {quote_literal(float(np.nextafter(low, np.inf)))})"
+    if high is not None:
+        sql = f"least({sql}, {quote_literal(float(np.nextafter(high, -np.inf)))})"
+    return sql if low is None and high is None else f"CASE WHEN p.__f IS NOT NULL THEN {sql} END"
+
+
+# ---------------------------------------------------------------- ML.DETECT_ANOMALIES
+
+
+def _anomaly_columns(state: ForecastState) -> tuple[Column, ...]:
+    return (
+        *state.id_columns,
+        Column(state.time_column.name, STAMP_SQL),
+        Column(state.data_column.name, "DOUBLE"),
+        Column("is_anomaly", "BOOLEAN"),
+        *double_columns(("lower_bound", "upper_bound", "anomaly_probability")),
+    )
+
+
+def _anomalies(call: Call) -> Computed:
+    if call.source is not None:
+        return _new_anomalies(call)
+    refuse_undecomposed(call)
+    state = state_of(call.model)
+    columns = _anomaly_columns(state)
+    return Computed(columns, lambda: _past_anomalies(call, state, columns))
+
+
+def expected(state: ForecastState, i: int) -> F64:
+    """What the history of series i was expected to be, shape (n,): everything but spikes and residuals.
+
+    The first points have no past to be predicted from, and count as expected.
+    """
+    record = state.series
+    n = record.count(i)
+    total = record.trend[record.points(i)].copy()
+    for row in record.seasons_of(i):
+        total += record.season(row, n, 0)
+    effects = record.holiday(i, state.calendar, n, 0)
+    if effects is not None:
+        total += effects[0]
+    steps = record.steps(i)
+    if steps is not None:
+        total += steps
+    attributed: Callable[[int, int], dict[str, F64]] | None = getattr(state, "attributions", None)
+    if attributed is not None:
+        for part in attributed(i, 0).values():
+            total += part
+    start = int(record.d[i])
+    total[:start] = record.data[record.points(i)][:start]
+    return total
+
+
+def _past_anomalies(call: Call, state: ForecastState, columns: Sequence[Column]) -> pa.Table:
+    record = state.series
+    which = fitted_series(record)
+    times = [record.times(i, 0, record.count(i)) for i in which]
+    fitted = np.concatenate([expected(state, i) for i in which])
+    counts = [record.count(i) for i in which]
+    rows = np.repeat(np.array(which, np.int64), counts)
+    values = np.concatenate([record.data[record.points(i)] for i in which])
+    return _anomaly_table(call, columns, id_arrays(state, rows), np.concatenate(times), values, fitted, record, rows)
+
+
+def _anomaly_table(
+    call: Call,
+    columns: Sequence[Column],
+    ids: dict[str, pa.Array],
+    times: np.ndarray,  # type: ignore[type-arg]
+    values: F64,
+    fitted: F64,
+    record: Forecasts,
+    rows: np.ndarray,  # type: ignore[type-arg]
+) -> pa.Table:
+    threshold = call.settings.anomaly_prob_threshold
+    sigma = np.sqrt(record.variance[rows])
+    probability = anomaly_probability(call.model, values - fitted, sigma)
+    width = half_width(call.model, threshold) * sigma
+    arrays = [
+        *ids.values(),
+        stamps(times),
+        numbers(values),
+        pa.array(probability > threshold),
+        numbers(limited(call.model, fitted - width)),
+        numbers(limited(call.model, fitted + width)),
+        numbers(probability),
+    ]
+    return pa.table(dict(zip([c.name for c in columns], arrays, strict=True)))
+
+
+def anomaly_probability(trained: Trained, error: F64, sigma: F64) -> F64:
+    """Chance that a value lies nearer to the forecast; a series without noise allows no error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(error == 0.0, 0.0, np.abs(error) / sigma)
+    return np.minimum(intervals.anomaly_probability(distance, exact=trained.fidelity == "best"), 1.0)
+
+
+def _new_anomalies(call: Call) -> Computed:
+    if "anomaly_prob_threshold" not in call.given:
+        hint = "STRUCT(0.95 AS anomaly_prob_threshold)"
+        text = "ANOMALY_PROB_THRESHOLD must be given together with input data."
+        raise OptionError(text, span=call.span, hint=hint)
+    state = state_of(call.model)
+    time, data, ids = _input_columns(call, state)
+    known = [time, data, *ids]
+    others = [c for c in call.data.columns if not any(same_name(c.name, k.name) for k in known)]
+    columns = (*_anomaly_columns(state), *others)
+    later = with_future(call)
+
+    def compute() -> pa.Table:
+        shown = [f"r.{quote_name(c.name)} AS {quote_name(w.name)}" for c, w in zip(ids, state.id_columns, strict=True)]
+        items = [
+            *shown,
+            f"make_timestamptz({_at(time)}) AS __time, r.{quote_name(data.name)}::DOUBLE AS __y",
+            "p.__f AS __f, p.__se AS __se",
+            *(f"r.{quote_name(c.name)}" for c in others),
+        ]
+        stored = later()
+        with _joined(call, state, _stored(call.model, stored, stored.series.horizon), "LEFT") as (scope, source):
+            order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time])
+            found = _select(call, scope, f"SELECT {', '.join(items)} FROM {source} ORDER BY {order}")
+        return _judged(call, found, columns, len(ids), others)
+
+    return Computed(columns, compute)
+
+
+def _at(time: Column) -> str:
+    return microseconds(time).replace("(", "(r.", 1)
+
+
+def _judged(call: Call, found: pa.Table, columns: Sequence[Column], ids: int, others: Sequence[Column]) -> pa.Table:
+    y, f, se = (np.asarray(found.column(n).to_numpy(), dtype=np.float64) for n in ("__y", "__f", "__se"))
+    threshold = call.settings.anomaly_prob_threshold
+    width = half_width(call.model, threshold) * se
+    probability = anomaly_probability(call.model, y - f, se)
+    unknown = np.isnan(probability)
+    arrays = [
+        *(found.column(i) for i in range(ids)),
+        found.column("__time").cast(pa.timestamp("us", tz="UTC")),
+        found.column("__y"),
+        pa.array(probability > threshold, mask=unknown),
+        numbers(limited(call.model, f - width)),
+        numbers(limited(call.model, f + width)),
+        numbers(probability),
+        *(found.column(c.name) for c in others),
+    ]
+    return pa.table(dict(zip([c.name for c in columns], arrays, strict=True)))
+
+
+EVALUATE_FORECAST = TableFunction(
+    name="ML.EVALUATE",
+    doc="Errors of forecasts against actual values, by series or by time.",
+    run=_evaluate,
+    settings=ForecastEvaluateSettings,
+    data="optional",
+    tasks=FORECASTING,
+)
+DETECT_FORECAST_ANOMALIES = TableFunction(
+    name="ML.DETECT_ANOMALIES",
+    doc="Values of a time series that are unlikely, in the history or in new data.",
+    run=_anomalies,
+    settings=AnomalySettings,
+    data="optional",
+    tasks=FORECASTING,
+)
