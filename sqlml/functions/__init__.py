@@ -11,6 +11,7 @@ from sqlml.functions.forecast_errors import DETECT_FORECAST_ANOMALIES
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
 from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
+from sqlml.functions.series import DETECT_CHANGE_POINTS, SEASONALITY, TREND
 from sqlml.functions.transform import TRANSFORM
 
 #: Every table function by name.
@@ -31,6 +32,9 @@ FUNCTIONS: dict[str, TableFunction] = {
         ARIMA_COEFFICIENTS,
         HOLIDAY_INFO,
         DETECT_FORECAST_ANOMALIES,
+        TREND,
+        SEASONALITY,
+        DETECT_CHANGE_POINTS,
         RECOMMEND,
         TRANSFORM,
         RECONSTRUCTION_LOSS,
