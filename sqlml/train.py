@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlml import encode
 from sqlml.encode import Design
 from sqlml.errors import DataError, Error
+from sqlml.functions.explain import explains, global_attributions
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
 from sqlml.functions.scoring import scored
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
@@ -233,10 +234,13 @@ def measured(session: Session, plan: CreatePlan, trained: Trained, parts: Split)
     bare = replace(trained, transform=None, inputs=trained.design.columns)
     found = scored(session.database, bare, held.sql(), held.columns)
     rows = Rows(session.database)
+    explained: dict[str, Any] = {}
+    if explains(trained):
+        explained = dict(global_attributions(session.database, bare, held.sql(), held.columns, held.count()))
     if not trained.label.classes:
-        return replace(trained, metrics=regression_metrics(rows, found, trained.label))
+        return replace(trained, metrics=regression_metrics(rows, found, trained.label), evaluation=explained)
     result = outcome(rows, found, trained.label)
-    return replace(trained, metrics=classification_metrics(result), evaluation=stored(result))
+    return replace(trained, metrics=classification_metrics(result), evaluation={**stored(result), **explained})
 
 
 def versions() -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from sqlml.functions.arima import ARIMA_COEFFICIENTS, ARIMA_EVALUATE, HOLIDAY_IN
 from sqlml.functions.base import TableFunction
 from sqlml.functions.embed import AI_EMBEDDING, ML_EMBEDDING, RECONSTRUCTION_LOSS
 from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
+from sqlml.functions.explain import EXPLAIN_PREDICT, GLOBAL_EXPLAIN
 from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
 from sqlml.functions.forecast_errors import DETECT_FORECAST_ANOMALIES
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
@@ -22,6 +23,8 @@ FUNCTIONS: dict[str, TableFunction] = {
         EVALUATE,
         CONFUSION_MATRIX,
         ROC_CURVE,
+        EXPLAIN_PREDICT,
+        GLOBAL_EXPLAIN,
         WEIGHTS,
         ADVANCED_WEIGHTS,
         FEATURE_INFO,
