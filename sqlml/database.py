@@ -11,10 +11,12 @@ import atexit
 import contextlib
 import itertools
 import json
+import os
 import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
@@ -81,13 +83,17 @@ def _close_all() -> None:
 class Database:
     """One DuckDB connection."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False):
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, *, read_only: bool = False, instance: Instance | None = None
+    ):
         self.raw = connection
+        self._instance = instance or Instance()
+        self._instance.users += 1
+        self._leave = weakref.finalize(self, self._instance.leave, connection)
         self.read_only = read_only
         self.lock = threading.RLock()
         self._stream: weakref.ref[Stream] | None = None
         self._names = itertools.count()
-        self._functions: dict[str, object] = {}
         self._kept: set[str] = set()
         _OPEN.add(self)
 
@@ -264,7 +270,7 @@ class Database:
             result: DuckDB type of the result.
             key: kept alive beside the function.
         """
-        if name in self._functions:
+        if name in self._instance.functions:
             return
         with self.lock, translated():
             self.settle()
@@ -274,11 +280,11 @@ class Database:
                 self.raw.create_function(
                     name, call, types, kind, type="arrow", null_handling="special", side_effects=False
                 )
-            except duckdb.NotImplementedException as error:  # made earlier, inside a transaction
+            except (duckdb.NotImplementedException, duckdb.CatalogException) as error:  # made in a transaction
                 if "already" not in str(error):
                     raise
             if not self._inside:
-                self._functions[name] = key
+                self._instance.functions[name] = key
 
     # ------------------------------------------------------------ transactions
 
@@ -351,8 +357,37 @@ class Database:
             stream = self._stream() if self._stream is not None else None
             if stream is not None:
                 stream.close()
-            self._functions.clear()
-            self.raw.close()
+            self._leave()
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Instance:
+    """What the connections of this process to one database share.
+
+    DuckDB shares Python functions among them, yet frees a function's code with the connection that
+    made it, and a later call through another connection crashes. So connections are closed together:
+    with the last one.
+    """
+
+    users: int = 0
+    functions: dict[str, object] = field(default_factory=dict)
+    waiting: list[duckdb.DuckDBPyConnection] = field(default_factory=list)
+
+    def leave(self, raw: duckdb.DuckDBPyConnection) -> None:
+        """A connection is not needed any more."""
+        self.users -= 1
+        with contextlib.suppress(duckdb.Error):
+            raw.rollback()
+        self.waiting.append(raw)
+        if self.users > 0:
+            return
+        for connection in self.waiting:
+            connection.close()
+        self.waiting.clear()
+        self.functions.clear()
+
+
+_INSTANCES: weakref.WeakValueDictionary[str, Instance] = weakref.WeakValueDictionary()
 
 
 def open_database(path: str, *, read_only: bool = False, config: Mapping[str, str] | None = None) -> Database:
@@ -361,12 +396,15 @@ def open_database(path: str, *, read_only: bool = False, config: Mapping[str, st
         connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
-    return Database(connection, read_only=read_only)
+    if path.startswith(":memory:"):
+        return Database(connection, read_only=read_only)
+    instance = _INSTANCES.setdefault(os.path.realpath(path), Instance())
+    return Database(connection, read_only=read_only, instance=instance)
 
 
 # ---------------------------------------------------------------- errors
 
-_PREFIX = re.compile(r"^(?:[A-Z][\w-]*(?: [A-Z][\w-]*)* (?:Error|Exception):\s*)+")
+_PREFIX = re.compile(r"^(?:[A-Z][\w-]*(?: [\w-]+){0,3} (?:Error|Exception):\s*)+")
 _CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
     (duckdb.ParserException, errors.ParseError),
     (duckdb.CatalogException, errors.NameError),

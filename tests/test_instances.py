@@ -1,0 +1,60 @@
+"""Several connections of one process to one file: functions written in Python outlive their maker."""
+
+from __future__ import annotations
+
+import gc
+import pathlib
+import subprocess
+import sys
+
+import sqlml
+
+SCRIPT = """
+import gc, sys, sqlml
+a, b = sqlml.connect(sys.argv[1]), sqlml.connect(sys.argv[1])
+sql = "SELECT FARM_FINGERPRINT('foo') AS h"
+first = a.execute(sql).fetchall()
+assert b.execute(sql).fetchall() == first
+a.close()
+del a
+gc.collect()
+assert b.execute(sql).fetchall() == first
+c = sqlml.connect(sys.argv[1])
+del b
+gc.collect()
+assert c.execute(sql).fetchall() == first
+c.close()
+assert sqlml.connect(sys.argv[1]).execute(sql).fetchall() == first
+"""
+
+
+def test_functions_outlive_the_connection_that_made_them(tmp_path: pathlib.Path) -> None:
+    """In a process of its own, because the failure is a crash."""
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "shared.duckdb")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_file_is_free_after_the_last_close(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "free.duckdb"
+    one, two = sqlml.connect(str(path)), sqlml.connect(str(path))
+    one.execute("CREATE TABLE t AS SELECT 1 AS x")
+    one.close()
+    assert two.execute("SELECT x FROM t").fetchall() == [(1,)]
+    two.close()
+    gc.collect()
+    code = f"import duckdb; print(duckdb.connect({str(path)!r}).execute('SELECT x FROM t').fetchall())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == "[(1,)]", done.stderr
+
+
+def test_an_open_transaction_ends_with_its_connection(tmp_path: pathlib.Path) -> None:
+    path = str(tmp_path / "open.duckdb")
+    one, two = sqlml.connect(path), sqlml.connect(path)
+    one.execute("CREATE TABLE t (x INT64)")
+    one.execute("BEGIN TRANSACTION")
+    one.execute("INSERT INTO t VALUES (1)")
+    one.close()
+    two.execute("DROP TABLE t")
+    two.close()
