@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sqlml.functions.arima import ARIMA_COEFFICIENTS, ARIMA_EVALUATE, HOLIDAY_INFO
 from sqlml.functions.base import TableFunction
+from sqlml.functions.correlation import CORRELATION
 from sqlml.functions.embed import AI_EMBEDDING, ML_EMBEDDING, RECONSTRUCTION_LOSS
 from sqlml.functions.evaluate import CONFUSION_MATRIX, EVALUATE, ROC_CURVE
 from sqlml.functions.explain import EXPLAIN_PREDICT, GLOBAL_EXPLAIN
+from sqlml.functions.features_at_time import ENTITY_FEATURES_AT_TIME, FEATURES_AT_TIME
 from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
 from sqlml.functions.forecast_errors import DETECT_FORECAST_ANOMALIES
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
@@ -40,6 +42,9 @@ FUNCTIONS: dict[str, TableFunction] = {
         DETECT_CHANGE_POINTS,
         RECOMMEND,
         TRANSFORM,
+        FEATURES_AT_TIME,
+        ENTITY_FEATURES_AT_TIME,
+        CORRELATION,
         RECONSTRUCTION_LOSS,
         ML_EMBEDDING,
         AI_EMBEDDING,
