@@ -121,7 +121,7 @@ def _coefficients(call: Call) -> Computed:
     columns = (*COEFFICIENTS, *(call.kind.WEIGHTS if weights else ()))  # type: ignore[attr-defined]
 
     def compute() -> pa.Table:
-        rows = []
+        rows: list[tuple[int, dict[str, Any]]] = []
         for i in range(len(record)):
             if record.error[i]:
                 continue

@@ -114,10 +114,13 @@ def forecast_table(trained: Trained, state: ForecastState, horizon: int, level: 
     """The rows of ML.FORECAST."""
     which = fitted_series(state.series)
     times, values, errors = ahead(trained, state.series, which, horizon)
+    rows = np.repeat(np.array(which, np.int64), horizon)
+    known = ~np.isnan(values)  # steps whose features were not given have no forecast
+    times, values, errors, rows = times[known], values[known], errors[known], rows[known]
     width = half_width(trained, level) * errors
     low, high = numbers(limited(trained, values - width)), numbers(limited(trained, values + width))
     arrays = {
-        **id_arrays(state, np.repeat(np.array(which, np.int64), horizon)),
+        **id_arrays(state, rows),
         "forecast_timestamp": stamps(times),
         "forecast_value": numbers(values),
         "standard_error": numbers(errors),
@@ -219,9 +222,9 @@ def explained(
     adjusted = known + trend
     residual, ahead_only = nothing.copy(), nothing.copy()
     residual[history] = data[history] - adjusted[history]
-    for part in (spikes, steps):
-        if part is not None:
-            residual[history] -= part
+    for removed in (spikes, steps):
+        if removed is not None:
+            residual[history] -= removed
     if trained.fidelity == "bigquery" and record.d[i] > 0:
         adjusted[0] += residual[0]  # the first row has no trend; the service shows its residual here too
     error = np.concatenate([np.full(n, np.sqrt(record.variance[i])), record.standard_error[i, :h]])

@@ -297,11 +297,11 @@ def _anomaly_table(
     call: Call,
     columns: Sequence[Column],
     ids: dict[str, pa.Array],
-    times: np.ndarray,  # type: ignore[type-arg]
+    times: np.ndarray,
     values: F64,
     fitted: F64,
     record: Forecasts,
-    rows: np.ndarray,  # type: ignore[type-arg]
+    rows: np.ndarray,
 ) -> pa.Table:
     threshold = call.settings.anomaly_prob_threshold
     sigma = np.sqrt(record.variance[rows])

@@ -212,6 +212,17 @@ def _whiten(x: F64, phi: F64, theta: F64) -> tuple[F64, F64, F64] | None:
     return white, diagonal, factor.T
 
 
+def whiten(x: F64, phi: F64, theta: F64) -> F64:
+    """Columns of x, shape (n, r), divided by the Cholesky factor of the model's covariance (unit variance).
+
+    Raises ValueError where the model has no covariance.
+    """
+    parts = _whiten(x, phi, theta)
+    if parts is None:
+        raise ValueError("The covariance of the ARMA model is singular.")
+    return parts[0]
+
+
 def exact_loglik(w: F64, ones: F64 | None, phi: F64, theta: F64, deseasoned: bool = False) -> float:
     """Exact log-likelihood, the value only; -inf outside the admissible region.
 
@@ -290,9 +301,7 @@ def conditional(w: F64, phi: F64, theta: F64) -> tuple[F64, F64]:
     return e, jacobian
 
 
-def gauss_newton(
-    w: F64, phi: F64, theta: F64, *, deseasoned: bool = False, steps: int = 8
-) -> tuple[F64, F64, F64]:
+def gauss_newton(w: F64, phi: F64, theta: F64, *, deseasoned: bool = False, steps: int = 8) -> tuple[F64, F64, F64]:
     """Conditional least squares from a stable start: (phi, theta, curvature of the log-likelihood).
 
     A step is halved until it stays stable and lowers the sum of squares.

@@ -104,7 +104,11 @@ def fit(times: I64, values: F64, settings: Settings) -> Fitted:
     Raises:
         ValueError: the series cannot be modelled; the message is for the user.
     """
-    whole = clean(times, values, settings)
+    return fit_regular(clean(times, values, settings), settings)
+
+
+def fit_regular(whole: Regular, settings: Settings) -> Fitted:
+    """Model and forecast a series that is evenly spaced already. Raises as `fit`."""
     parts = take_apart(whole, settings)
     model = model_trend(parts, settings)
     n, h = len(whole.values), settings.horizon
@@ -137,9 +141,7 @@ def clean(times: I64, values: F64, settings: Settings) -> Regular:
             raise ValueError("No value of the time series lies between the forecast limits.")
     present = int((~np.isnan(values)).sum())
     if present < SHORTEST:
-        raise ValueError(
-            f"The time series data is too short: {present} points, at least {SHORTEST} are needed."
-        )
+        raise ValueError(f"The time series data is too short: {present} points, at least {SHORTEST} are needed.")
     return regular(times, values, settings.frequency, longest=settings.longest)
 
 

@@ -64,6 +64,12 @@ def _arima_plus() -> Model[Any, Any]:
     return ArimaPlus()
 
 
+def _arima_plus_xreg() -> Model[Any, Any]:
+    from sqlml.models.arima_plus_xreg import ArimaPlusXreg
+
+    return ArimaPlusXreg()
+
+
 def _transform_only() -> Model[Any, Any]:
     from sqlml.models.transform_only import TransformOnly
 
@@ -107,6 +113,7 @@ MODELS = Registry(
         "ARIMA_PLUS": _arima_plus,
         "TRANSFORM_ONLY": _transform_only,
         "ARIMA": _arima_plus,
+        "ARIMA_PLUS_XREG": _arima_plus_xreg,
     }
 )
 
@@ -123,7 +130,6 @@ ELSEWHERE: dict[str, str] = {
     "RANDOM_FOREST_REGRESSOR": "random forests are not built yet.",
     "KMEANS": "k-means is not built yet.",
     "PCA": "PCA is not built yet.",
-    "ARIMA_PLUS_XREG": "forecasting is not built yet.",
     "AUTOML_CLASSIFIER": "AutoML is not built yet.",
     "AUTOML_REGRESSOR": "AutoML is not built yet.",
     "CONTRIBUTION_ANALYSIS": "contribution analysis is not built yet.",

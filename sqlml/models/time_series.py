@@ -47,9 +47,7 @@ CUSTOM_ROWS = 50_000
 CUSTOM_NAMES = 500
 LONGEST_WINDOW = 30
 
-Frequency = Literal[
-    "AUTO_FREQUENCY", "PER_MINUTE", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"
-]
+Frequency = Literal["AUTO_FREQUENCY", "PER_MINUTE", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"]
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,7 @@ class TimeSeriesOptions(RegistryOptions):
     non_seasonal_order: tuple[int, int, int] | None = option(
         None, "A fixed (p, d, q); needs AUTO_ARIMA=FALSE.", low=0, high=5
     )
-    data_frequency: Frequency = option(
-        "AUTO_FREQUENCY", "The step between points; found in the data by default."
-    )
+    data_frequency: Frequency = option("AUTO_FREQUENCY", "The step between points; found in the data by default.")
     include_drift: bool = option(False, "Add a drift to a fixed order with d = 1.")
     holiday_region: tuple[str, ...] | None = option(
         None, "Regions whose holidays are modelled, in daily or weekly series of more than a year."
@@ -85,9 +81,7 @@ class TimeSeriesOptions(RegistryOptions):
     min_time_series_length: int | None = option(
         None, "Fewest points kept by TIME_SERIES_LENGTH_FRACTION; 20 by default.", low=4
     )
-    max_time_series_length: int | None = option(
-        None, "Most points, from the end, that the trend is fitted to.", low=4
-    )
+    max_time_series_length: int | None = option(None, "Most points, from the end, that the trend is fitted to.", low=4)
     trend_smoothing_window_size: int | None = option(
         None, "Moving average over the reported trend of the history; forecasts do not change.", low=1
     )
@@ -122,14 +116,11 @@ def check_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> None:
             raise OptionError(f"{name.upper()} must be given.", hint=f"add {name.upper()}='...' to OPTIONS.")
     time = column_of(columns, o.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
     if time.type.name not in TIMES:
-        raise SchemaError(
-            f"TIME_SERIES_TIMESTAMP_COL must be a TIMESTAMP, DATE or DATETIME column. {time.name} is {time.type.google}."
-        )
+        text = "TIME_SERIES_TIMESTAMP_COL must be a TIMESTAMP, DATE or DATETIME column."
+        raise SchemaError(f"{text} {time.name} is {time.type.google}.")
     data = column_of(columns, o.time_series_data_col, "TIME_SERIES_DATA_COL")
     if data.kind is not Kind.NUMERIC:
-        raise SchemaError(
-            f"TIME_SERIES_DATA_COL must be a numeric column. {data.name} is {data.type.google}."
-        )
+        raise SchemaError(f"TIME_SERIES_DATA_COL must be a numeric column. {data.name} is {data.type.google}.")
     used = [time.name, data.name]
     for wanted in o.time_series_id_col or ():
         found = column_of(columns, wanted, "TIME_SERIES_ID_COL")
@@ -173,9 +164,7 @@ def check_orders(o: TimeSeriesOptions, given: frozenset[str]) -> None:
             f" Got {o.auto_arima_min_order} and {o.auto_arima_max_order}."
         )
     if "include_drift" in given and (o.auto_arima or (o.non_seasonal_order or (0, 0, 0))[1] != 1):
-        raise OptionError(
-            "INCLUDE_DRIFT must be given only with AUTO_ARIMA=FALSE and a NON_SEASONAL_ORDER of d = 1."
-        )
+        raise OptionError("INCLUDE_DRIFT must be given only with AUTO_ARIMA=FALSE and a NON_SEASONAL_ORDER of d = 1.")
 
 
 def check_lengths(o: TimeSeriesOptions) -> None:
@@ -199,9 +188,7 @@ def check_regions(o: TimeSeriesOptions) -> None:
             raise OptionError(f"HOLIDAY_REGION must be a known region. Got {region!r}.", hint=hint)
 
 
-def settings_of(
-    o: TimeSeriesOptions, data: TrainingData, calendar: holidays.Calendar, single: bool
-) -> series.Settings:
+def settings_of(o: TimeSeriesOptions, data: TrainingData, calendar: holidays.Calendar, single: bool) -> series.Settings:
     """The kernels' settings; a single series has all candidate orders taken to their exact maximum."""
     return series.Settings(
         horizon=o.horizon,
@@ -238,14 +225,14 @@ class Reader:
     data: str
     order: tuple[str, ...]
     ids: pa.Table
-    counts: np.ndarray  # type: ignore[type-arg]
+    counts: np.ndarray
 
     def chunks(self, extra: Sequence[str] = ()) -> Iterator[Chunk]:
         """Packed series, by one sorted scan; whole series are never split."""
         for chunk, _ in self.chunks_with(extra):
             yield chunk
 
-    def chunks_with(self, extra: Sequence[str]) -> Iterator[tuple[Chunk, np.ndarray]]:  # type: ignore[type-arg]
+    def chunks_with(self, extra: Sequence[str]) -> Iterator[tuple[Chunk, np.ndarray]]:
         """Chunks, and further numeric expressions as a matrix of shape (rows, len(extra))."""
         columns = {"__t": self.time, "__y": self.data, **{f"__x{i}": e for i, e in enumerate(extra)}}
         # Rows of one time are averaged later: an order among them keeps the last digit the same.
@@ -267,10 +254,10 @@ class _Rows:
     def __init__(self, batches: Iterator[pa.RecordBatch], width: int):
         self._batches = batches
         self._width = width
-        self._kept: list[tuple[np.ndarray, ...]] = []  # type: ignore[type-arg]
+        self._kept: list[tuple[np.ndarray, ...]] = []
         self._length = 0
 
-    def take(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def take(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         while self._length < count:
             batch = next(self._batches)
             arrays = tuple(c.to_numpy(zero_copy_only=False) for c in batch.columns)

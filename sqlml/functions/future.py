@@ -1,0 +1,78 @@
+"""Future values of features, read from the input of a forecasting function and laid beside the stored forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.encode import bind_columns
+from sqlml.errors import DataError, SchemaError, did_you_mean
+from sqlml.functions.base import Call
+from sqlml.functions.forecast import fitted_series, id_arrays, state_of
+from sqlml.kernels.series_clean import positions
+from sqlml.models.arima_plus_xreg import ArimaPlusXreg, terms
+from sqlml.models.time_series import ForecastState, microseconds
+from sqlml.schema import find, names, quote_name
+
+
+def future_state(call: Call) -> Callable[[], ForecastState]:
+    """Check the input's columns; reading it comes later. Steps whose features it lacks have no forecast."""
+    state = state_of(call.model)
+    try:
+        bind_columns(call.model.inputs, call.data.columns, call.model.path)
+    except SchemaError as error:
+        error.span = error.span or call.data.span
+        raise
+    found = []
+    for wanted in (state.time_column, *state.id_columns):
+        column = find(call.data.columns, wanted.name)
+        if column is None:
+            hint = did_you_mean(wanted.name, names(call.data.columns))
+            text = f"the input of {call.name} must have the column {wanted.name}."
+            raise SchemaError(text, span=call.data.span, hint=hint)
+        found.append(column)
+    time, ids = found[0], found[1:]
+    columns = terms(call.model.design)
+
+    def read() -> ForecastState:
+        database = call.context.database
+        which = fitted_series(state.series)
+        numbered = {f"k{j}": a for j, a in enumerate(id_arrays(state, np.array(which, np.int64)).values())}
+        table = pa.table({**numbered, "number": pa.array(which, pa.int64())})
+        name = database.fresh_name("series")
+        on = [f"s.k{j} IS NOT DISTINCT FROM r.__id{j}" for j in range(len(ids))] or ["TRUE"]
+        items = [f"{microseconds(time)} AS __t"]
+        items += [f"{quote_name(c.name)} AS __id{j}" for j, c in enumerate(ids)]
+        items += [f"{e} AS __x{j}" for j, e in enumerate(columns)]
+        listed = ", ".join(["s.number", "r.__t", *(f"r.__x{j}" for j in range(len(columns)))])
+        inner = f"(SELECT {', '.join(items)} FROM {call.data.sql} WHERE {quote_name(time.name)} IS NOT NULL) AS r"
+        database.register(name, table)
+        try:
+            sql = f"{call.data.scope} SELECT {listed} FROM {inner} JOIN {name} AS s ON {' AND '.join(on)}"
+            rows = database.table(sql, call.context.parameters)
+        finally:
+            database.unregister(name)
+        return _laid(call, state, rows, len(columns))
+
+    return read
+
+
+def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> ForecastState:
+    record = state.series
+    numbers = np.asarray(rows.column("number").to_numpy(), np.int64)
+    times = np.asarray(rows.column("__t").to_numpy(), np.int64)
+    values = np.column_stack([np.asarray(rows.column(f"__x{j}").to_numpy(), np.float64) for j in range(width)])
+    features = np.full((len(record), record.horizon, width), np.nan)
+    for i in np.unique(numbers):
+        mine = numbers == i
+        step = positions(record.axis(int(i)), int(record.start[i]), times[mine]) - record.count(int(i))
+        inside = (step >= 0) & (step < record.horizon)
+        features[i, step[inside]] = values[mine][inside]
+    if np.isnan(features).all():
+        text = f"the input of {call.name} must have rows for the times after the history of the model. It has none."
+        raise DataError(text, span=call.data.span)
+    kind = call.kind
+    assert isinstance(kind, ArimaPlusXreg)
+    return kind.forecast_with(call.model, features)
