@@ -85,6 +85,7 @@ class Call:
         given: names of the settings that were written.
         array: the array argument (ML.ROC_CURVE), or None.
         sources: further tables and queries, by argument name or position.
+        places: where the value of each setting stands.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Call:
     span: Span
     array: tuple[object, ...] | None = None
     sources: Mapping[str, Source] = field(default_factory=dict)
+    places: Mapping[str, Span] = field(default_factory=dict)
 
     @property
     def model(self) -> Trained:

@@ -36,9 +36,10 @@ class CorrelationSettings:
 
 def _known(call: Call, name: str, setting: str) -> Column:
     column = find(call.data.columns, name)
+    place = call.places.get(setting.lower(), call.data.span)
     if column is None:
         hint = did_you_mean(name, names(call.data.columns))
-        raise SchemaError(f"{setting} must name a column of the input. Got {name}.", span=call.data.span, hint=hint)
+        raise SchemaError(f"{setting} must name a column of the input. Got {name}.", span=place, hint=hint)
     return column
 
 
@@ -46,7 +47,7 @@ def _number(call: Call, name: str, setting: str) -> Column:
     column = _known(call, name, setting)
     if column.kind is not Kind.NUMERIC:
         text = f"{setting} must name a numeric column. {column.name} is {column.type.google}."
-        raise SchemaError(text, span=call.data.span)
+        raise SchemaError(text, span=call.places.get(setting.lower(), call.data.span))
     return column
 
 
@@ -56,18 +57,23 @@ def _run(call: Call) -> Inline | Computed:
     others = [_number(call, n, "TARGET_CORRELATION_COLS") for n in settings.target_correlation_cols]
     dimensions = [_known(call, n, "DIMENSION_COLS") for n in settings.dimension_cols]
     if not others:
-        raise OptionError("TARGET_CORRELATION_COLS must name at least one column.", span=call.span)
+        raise OptionError(
+            "TARGET_CORRELATION_COLS must name at least one column.",
+            span=call.places.get("target_correlation_cols", call.span),
+        )
     if len(dimensions) > _MOST_DIMENSIONS:
         text = f"DIMENSION_COLS must name at most {_MOST_DIMENSIONS} columns. Got {len(dimensions)}."
-        raise OptionError(text, span=call.span)
+        raise OptionError(text, span=call.places.get("dimension_cols", call.span))
     for d in dimensions:
         if d.kind not in (Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP):
             text = f"DIMENSION_COLS must name columns that can be grouped. {d.name} is {d.type.google}."
-            raise SchemaError(text, span=call.data.span)
+            raise SchemaError(text, span=call.places.get("dimension_cols", call.data.span))
     for columns, setting in ((others, "TARGET_CORRELATION_COLS"), (dimensions, "DIMENSION_COLS")):
         seen = [c.name.casefold() for c in columns]
         if len(set(seen)) < len(seen):
-            raise OptionError(f"{setting} must name different columns.", span=call.span)
+            raise OptionError(
+                f"{setting} must name different columns.", span=call.places.get(setting.lower(), call.span)
+            )
     if settings.method == "PEARSON":
         return Inline(_pearson(call.data.sql, target, others, dimensions))
     return _by_ranks(call, target, others, dimensions)
@@ -120,7 +126,10 @@ def _by_ranks(call: Call, target: Column, others: Sequence[Column], dimensions: 
 
     def compute() -> pa.Table:
         keys = [quote_name(d.name) for d in dimensions]
-        items = [f"{k} AS __d{i}, {_json(d)}::VARCHAR AS __j{i}" for i, (k, d) in enumerate(zip(keys, dimensions, strict=True))]
+        items = [
+            f"{k} AS __d{i}, {_json(d)}::VARCHAR AS __j{i}"
+            for i, (k, d) in enumerate(zip(keys, dimensions, strict=True))
+        ]
         numbers = [f"{quote_name(c.name)}::DOUBLE AS __x{i}" for i, c in enumerate((target, *others))]
         query = f"{call.data.scope} SELECT {', '.join([*items, *numbers])} FROM {call.data.sql}".strip()
         table = call.context.database.table(query, call.context.parameters)
@@ -173,7 +182,7 @@ def _line(
     ]
     return {
         "segment": segment,
-        "rows": {i: first for i in chosen},
+        "rows": dict.fromkeys(chosen, first),
         "target_col": target.name,
         "corr_col": column.name,
         "correlation": measure(x[pair], y[pair]),

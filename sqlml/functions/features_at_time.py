@@ -23,9 +23,7 @@ class EntitySettings:
     """Settings of ML.ENTITY_FEATURES_AT_TIME."""
 
     num_rows: int = option(1, "Latest rows to return for each entity and time.", low=1)
-    ignore_feature_nulls: bool = option(
-        False, "Fill a NULL feature with the entity's last value before it."
-    )
+    ignore_feature_nulls: bool = option(False, "Fill a NULL feature with the entity's last value before it.")
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,11 @@ def _cutoff(call: Call) -> str:
         try:
             given = datetime.datetime.fromisoformat(given.strip().replace(" UTC", "+00:00"))
         except ValueError:
-            raise OptionError(f"TIME must be a TIMESTAMP. Got {given!r}.", span=call.span) from None
+            raise OptionError(
+                f"TIME must be a TIMESTAMP. Got {given!r}.", span=call.places.get("time", call.span)
+            ) from None
     if not isinstance(given, datetime.date):
-        raise OptionError(f"TIME must be a TIMESTAMP. Got {given!r}.", span=call.span)
+        raise OptionError(f"TIME must be a TIMESTAMP. Got {given!r}.", span=call.places.get("time", call.span))
     if not isinstance(given, datetime.datetime):
         given = datetime.datetime.combine(given, datetime.time())
     return quote_literal(given if given.tzinfo else given.replace(tzinfo=datetime.UTC))

@@ -62,7 +62,10 @@ def bind_call(planner: Planner, function: TableFunction, call: TableCall, scope:
     settings: Any = bind(function.settings, found.settings, owner=function.name)
     context = planner.session.context(catalog, planner.parameters())
     given = frozenset(found.settings)
-    return Call(function.name, context, trained, source, settings, given, call.name_span, found.array, found.sources)
+    places = {name: item.value_span for name, item in found.settings.items() if item.value_span is not None}
+    return Call(
+        function.name, context, trained, source, settings, given, call.name_span, found.array, found.sources, places
+    )
 
 
 def _check_kind(function: TableFunction, kind: str, name: Name) -> None:
