@@ -11,6 +11,7 @@ from sqlml.functions.explain import EXPLAIN_PREDICT, GLOBAL_EXPLAIN
 from sqlml.functions.features_at_time import ENTITY_FEATURES_AT_TIME, FEATURES_AT_TIME
 from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
 from sqlml.functions.forecast_errors import DETECT_FORECAST_ANOMALIES
+from sqlml.functions.foundation import AI_DETECT_ANOMALIES, AI_EVALUATE, AI_FORECAST
 from sqlml.functions.inspect import ADVANCED_WEIGHTS, FEATURE_INFO, TRAINING_INFO, WEIGHTS
 from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
@@ -40,6 +41,9 @@ FUNCTIONS: dict[str, TableFunction] = {
         TREND,
         SEASONALITY,
         DETECT_CHANGE_POINTS,
+        AI_FORECAST,
+        AI_EVALUATE,
+        AI_DETECT_ANOMALIES,
         RECOMMEND,
         TRANSFORM,
         FEATURES_AT_TIME,
