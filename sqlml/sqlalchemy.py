@@ -4,19 +4,20 @@
     sqlml:///file.duckdb?read_only=true&fidelity=bigquery&mount.NAME=PATH
 
 Statements are GoogleSQL, as everywhere in sqlml: names are quoted with backticks, types are INT64, STRING,
-FLOAT64 ... Values that a server would generate (identity columns, sequences, RETURNING) do not exist in
-GoogleSQL.
+FLOAT64 ... Values that a server would generate (identity columns, sequences) do not exist in GoogleSQL;
+neither do indexes.
 """
 
 from __future__ import annotations
 
+import re
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import pool, types
 from sqlalchemy.engine import default, reflection
-from sqlalchemy.sql import compiler
+from sqlalchemy.sql import compiler, selectable
 
 from sqlml.schema import Type, parse_type
 
@@ -91,6 +92,21 @@ def _type(found: Type) -> types.TypeEngine[Any]:
 class SqlmlCompiler(compiler.SQLCompiler):
     """Queries."""
 
+    compound_keywords: ClassVar[dict[Any, str]] = {
+        **compiler.SQLCompiler.compound_keywords,
+        selectable._CompoundSelectKeyword.UNION: "UNION DISTINCT",
+        selectable._CompoundSelectKeyword.EXCEPT: "EXCEPT DISTINCT",
+        selectable._CompoundSelectKeyword.INTERSECT: "INTERSECT DISTINCT",
+    }
+
+    def visit_cte(self, cte: Any, *args: Any, **options: Any) -> str | None:
+        """WITH; GoogleSQL takes the columns of a recursive one from its first query and has no list of them."""
+        text = super().visit_cte(cte, *args, **options)
+        for key in self.ctes:
+            if key.recursive:
+                self.ctes[key] = re.sub(r"^(`[^`]*`|\w+)\([^()]*\) AS", r"\1 AS", self.ctes[key])
+        return text
+
     def visit_mod_binary(self, binary: Any, operator: Any, **options: Any) -> str:
         """`%` is a function in GoogleSQL."""
         return f"MOD({self.process(binary.left, **options)}, {self.process(binary.right, **options)})"
@@ -104,9 +120,12 @@ class SqlmlCompiler(compiler.SQLCompiler):
         columns = ", ".join("1" for _ in element_types or [1])
         return f"SELECT {columns} FROM (SELECT 1) WHERE 1 != 1"
 
-    def get_select_precolumns(self, select: Any, **options: Any) -> str:
-        """DISTINCT."""
-        return super().get_select_precolumns(select, **options)
+    def render_literal_value(self, value: Any, type_: Any) -> str:
+        """Backslashes escape in GoogleSQL."""
+        if isinstance(value, str) and isinstance(type_, types.String):
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+            return f"'{escaped}'"
+        return super().render_literal_value(value, type_)
 
     def limit_clause(self, select: Any, **options: Any) -> str:
         """LIMIT and OFFSET; GoogleSQL has no OFFSET alone."""
@@ -225,9 +244,11 @@ class SqlmlDialect(default.DefaultDialect):
     supports_sane_rowcount = False
     supports_sane_multi_rowcount = False
     supports_comments = False
-    supports_statement_timeout = False
+    div_is_floordiv = False
     postfetch_lastrowid = False
-    insert_returning = False
+    insert_returning = True
+    update_returning = True
+    delete_returning = True
     requires_name_normalize = False
     default_paramstyle = "qmark"
     max_identifier_length = 1024
@@ -262,9 +283,7 @@ class SqlmlDialect(default.DefaultDialect):
             elif key.startswith("mount."):
                 mounts[key.removeprefix("mount.")] = text
             else:
-                raise sa.exc.ArgumentError(
-                    f"sqlml URLs have read_only, fidelity and mount.NAME. Got {key}={text}."
-                )
+                raise sa.exc.ArgumentError(f"sqlml URLs have read_only, fidelity and mount.NAME. Got {key}={text}.")
         if mounts:
             options["mounts"] = mounts
         return [_path(url)], options
@@ -318,9 +337,7 @@ class SqlmlDialect(default.DefaultDialect):
         return self._relations(connection, schema, "view")
 
     @reflection.cache
-    def get_temp_table_names(
-        self, connection: Connection, schema: str | None = None, **options: Any
-    ) -> list[str]:
+    def get_temp_table_names(self, connection: Connection, schema: str | None = None, **options: Any) -> list[str]:
         """Temporary tables of this connection."""
         sql = "SELECT table_name FROM duckdb_tables() WHERE temporary AND NOT internal ORDER BY 1"
         return [row[0] for row in self._rows(connection, sql)]
@@ -336,9 +353,8 @@ class SqlmlDialect(default.DefaultDialect):
             raise sa.exc.NoSuchTableError(view_name)
         return str(rows[0][0])
 
-    def has_table(
-        self, connection: Connection, table_name: str, schema: str | None = None, **options: Any
-    ) -> bool:
+    @reflection.cache
+    def has_table(self, connection: Connection, table_name: str, schema: str | None = None, **options: Any) -> bool:
         """Whether a table or view exists."""
         sql = (
             "SELECT 1 FROM duckdb_columns() WHERE table_name = ? AND"
