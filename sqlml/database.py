@@ -95,6 +95,7 @@ class Database:
         self._stream: weakref.ref[Stream] | None = None
         self._names = itertools.count()
         self._kept: set[str] = set()
+        self.snapshots: set[str] = set()
         _OPEN.add(self)
 
     # ------------------------------------------------------------ statements
@@ -225,10 +226,12 @@ class Database:
         """Keep the rows of a query in a temporary table (it spills to disk); its quoted name."""
         name = quote_name(self.fresh_name("rows"))
         self.execute(f"CREATE TEMP TABLE {name} AS {sql}", parameters)
+        self.snapshots.add(name)
         return name
 
     def drop_snapshot(self, name: str) -> None:
         """Drop a table made by `snapshot`."""
+        self.snapshots.discard(name)
         self.execute(f"DROP TABLE IF EXISTS {name}")
 
     def insert(self, table: str, rows: Sequence[Sequence[object]]) -> None:

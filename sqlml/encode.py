@@ -11,6 +11,7 @@ have contributes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -44,7 +45,7 @@ class Encoding:
 class Number:
     """A DOUBLE; `mean` replaces NULL, and the model sees (x - mean) / scale.
 
-    `shift` is 0 and `scale` 1 for models that take numbers as they are.
+    `shift` is 0 and `scale` 1 for models that take numbers as they are; `nulls` tells whether training had NULLs.
     """
 
     name: str
@@ -54,18 +55,20 @@ class Number:
     stddev: float
     shift: float
     scale: float
+    nulls: bool = True
 
     @property
     def width(self) -> int:
         """Number of matrix columns."""
         return 1
 
-    def scaled(self) -> str:
-        """SQL of the encoded value, never NULL."""
-        filled = f"coalesce({self.sql}, {quote_literal(self.mean)})"
+    def scaled(self, trained_rows: bool = False) -> str:
+        """SQL of the encoded value, never NULL; `trained_rows` may rely on there being no NULL in training."""
+        bare = trained_rows and not self.nulls
+        filled = self.sql if bare else f"coalesce({self.sql}, {quote_literal(self.mean)})"
         if self.shift == 0.0 and self.scale == 1.0:
             return filled
-        return f"(({filled}) - {quote_literal(self.shift)}) / {quote_literal(self.scale)}"
+        return f"(({filled}) - {quote_literal(self.shift)}) * {quote_literal(1.0 / self.scale)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +201,7 @@ class Raw:
 
 
 def _number(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    floating = type_.name in ("FLOAT", "DOUBLE")
-    # NaN counts as missing, like NULL.
-    value = f"nullif({sql}::DOUBLE, 'NaN'::DOUBLE)" if floating else f"{sql}::DOUBLE"
-    return [Raw(Number, name, value, source, type_)]
+    return [Raw(Number, name, sql if type_.name == "DOUBLE" else f"{sql}::DOUBLE", source, type_)]
 
 
 def _category(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
@@ -291,22 +291,45 @@ def raw_features(columns: Sequence[Column], expressions: Mapping[str, str] | Non
 # ---------------------------------------------------------------- fitting
 
 
-def fit(relation: Relation, columns: Sequence[Column], encoding: Encoding, *, target: str | None = None) -> Design:
+@dataclass(frozen=True, slots=True)
+class NumberStatistics:
+    """Statistics of a number's values that are not NULL: `n` of them, NaN left out and told by `nan`."""
+
+    n: int
+    mean: float | None
+    stddev: float | None
+    low: float | None
+    high: float | None
+    nan: bool = False
+
+
+def fit(
+    relation: Relation,
+    columns: Sequence[Column],
+    encoding: Encoding,
+    rows: int,
+    known: Mapping[str, NumberStatistics] | None = None,
+) -> Design:
     """Read the statistics of the columns and give the design.
+
+    Args:
+        relation: the training rows.
+        columns: the feature columns.
+        encoding: what the model type wants.
+        rows: number of rows of the relation.
+        known: statistics of numbers that were read already, by feature name.
 
     Raises `DataError` for a column that is all NULL or has infinities.
     """
     raw = raw_features(columns)
-    numbers = _number_statistics(relation, [r for r in raw if r.shape is Number])
+    numbers = dict(known or {})
+    numbers |= number_statistics(relation, [r for r in raw if r.shape is Number and r.name not in numbers])
     levels = _level_counts(relation, [r for r in raw if r.shape in (Category, Set)])
     sizes = _sizes(relation, [r for r in raw if r.shape in (Vector, Sparse)])
     features: list[Feature] = []
     for r in raw:
         if r.shape is Number:
-            mean, stddev = numbers[r.name]
-            shift = 0.0 if encoding.numbers == "as_is" else mean
-            scale = stddev if encoding.numbers == "standardize" and stddev > 0 else 1.0
-            features.append(Number(r.name, r.sql, r.source, mean, stddev, shift, scale))
+            features.append(_fitted_number(r, numbers[r.name], encoding, rows))
         elif r.shape is Category:
             names, counts = levels[r.name]
             dropped = int(np.argmax(counts)) if encoding.categories == "dummy" else None
@@ -322,25 +345,60 @@ def fit(relation: Relation, columns: Sequence[Column], encoding: Encoding, *, ta
     return Design(tuple(features), tuple(columns))
 
 
-def _number_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[float, float]]:
-    terms = []
-    for r in raw:
-        terms += [f"count({r.sql})", f"avg({r.sql})", f"stddev_samp({r.sql})"]
-        terms += [f"min({r.sql})", f"max({r.sql})"]
-    try:
-        values = relation.aggregate(terms)
-    except DataError:  # DuckDB refuses the deviation of infinite values
-        values = relation.aggregate([t if not t.startswith("stddev") else "0.0" for t in terms])
+def _fitted_number(r: Raw, s: NumberStatistics, encoding: Encoding, rows: int) -> Number:
+    if s.n == 0 or s.mean is None or s.low is None or s.high is None:
+        raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
+    if not np.isfinite([s.low, s.high]).all():
+        hint = f"filter the rows, or use IF(IS_INF({r.source}), NULL, {r.source})."
+        raise DataError(f"the column {r.source} must be finite. It holds an infinite value.", hint=hint)
+    stddev = s.stddev or 0.0
+    shift = 0.0 if encoding.numbers == "as_is" else s.mean
+    scale = stddev if encoding.numbers == "standardize" and stddev > 0 else 1.0
+    sql = _without_nan(r.sql) if s.nan else r.sql
+    return Number(r.name, sql, r.source, s.mean, stddev, shift, scale, s.n < rows)
+
+
+def _without_nan(sql: str) -> str:
+    """NaN counts as missing, like NULL."""
+    return f"nullif({sql}, 'NaN'::DOUBLE)"
+
+
+def number_features(columns: Sequence[Column]) -> list[Raw]:
+    """The columns that are plain numbers, as raw features."""
+    return [r for r in raw_features([c for c in columns if c.kind is Kind.NUMERIC]) if r.shape is Number]
+
+
+def number_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:
+    """Statistics of raw numbers, by name, in one aggregate query; a second one if a column has NaN or infinities."""
+    if not raw:
+        return {}
     found = {}
+    try:
+        values = relation.aggregate([t for r in raw for t in _number_terms(r.sql)])
+    except DataError:  # DuckDB refuses the deviation of infinite values
+        values = (0, None, None, None, math.nan) * len(raw)
+    again = []
     for i, r in enumerate(raw):
         n, mean, stddev, low, high = values[5 * i : 5 * i + 5]
-        if not n:
-            raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
-        if not np.isfinite([low, high]).all():
-            hint = f"filter the rows, or use IF(IS_INF({r.source}), NULL, {r.source})."
-            raise DataError(f"the column {r.source} must be finite. It holds an infinite value.", hint=hint)
-        found[r.name] = (float(mean), float(stddev) if stddev is not None else 0.0)
+        if (high is not None and not math.isfinite(high)) or (low is not None and not math.isfinite(low)):
+            again.append(r)
+        found[r.name] = NumberStatistics(n, mean, stddev, low, high)
+    if again:
+        guarded = [(_without_nan(r.sql), f"CASE WHEN isfinite({r.sql}) THEN {r.sql} END") for r in again]
+        terms = [
+            t
+            for x, y in guarded
+            for t in (f"count({x})", f"count({y})", f"avg({y})", f"stddev_samp({y})", f"min({x})", f"max({x})")
+        ]
+        values = relation.aggregate([*terms, *(f"count_if(isnan({r.sql}))" for r in again)])
+        for i, r in enumerate(again):
+            n, _, mean, stddev, low, high = values[6 * i : 6 * i + 6]
+            found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(values[6 * len(again) + i]))
     return found
+
+
+def _number_terms(x: str) -> list[str]:
+    return [f"count({x})", f"avg({x})", f"stddev_samp({x})", f"min({x})", f"max({x})"]
 
 
 def _level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:
@@ -415,12 +473,12 @@ def _coercible(given: Type, wanted: Type) -> bool:
     return given.kind is wanted.kind or given.name == "NULL"
 
 
-def matrix_terms(design: Design) -> list[tuple[int, str]]:
+def matrix_terms(design: Design, trained_rows: bool = False) -> list[tuple[int, str]]:
     """(matrix column, SQL) of the encoded values that are plain numbers: all but categories."""
     found: list[tuple[int, str]] = []
     for start, f in zip(design.offsets(), design.features, strict=False):
         if isinstance(f, Number):
-            found.append((start, f.scaled()))
+            found.append((start, f.scaled(trained_rows)))
         elif isinstance(f, Set):
             found.extend((start + i, f.has(level)) for i, level in enumerate(f.levels))
         elif isinstance(f, (Vector, Sparse)):

@@ -94,12 +94,14 @@ class LocalRelation:
         source: a quoted table name or a parenthesised query.
         columns: names and types.
         condition: only rows for which this SQL expression is true; None for all.
+        rows: their number, when it is known.
     """
 
     database: Database
     source: str
     columns: tuple[Column, ...]
     condition: str | None = None
+    rows: int | None = None
 
     def sums(
         self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
@@ -152,10 +154,10 @@ class LocalRelation:
 
     def where(self, condition: str) -> LocalRelation:
         both = condition if self.condition is None else f"({self.condition}) AND ({condition})"
-        return replace(self, condition=both)
+        return replace(self, condition=both, rows=None)
 
     def count(self) -> int:
-        return int(self.aggregate(["count(*)"])[0])
+        return self.rows if self.rows is not None else int(self.aggregate(["count(*)"])[0])
 
     def sql(self) -> str:
         """The rows as a FROM item."""
@@ -165,3 +167,62 @@ class LocalRelation:
         if self.condition is None:
             return self.source
         return f"(SELECT * FROM {self.source} WHERE {self.condition})"
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """All rows but a few: sums are those of the whole less those of the few.
+
+    A small held-out set is then never filtered out of the big scans. Everything that is not a sum reads
+    the filtered rows.
+
+    Args:
+        whole: all rows.
+        part: the few, in a table of their own.
+        rest: the rows of `whole` that are not in `part`.
+    """
+
+    whole: LocalRelation
+    part: LocalRelation
+    rest: LocalRelation
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Names and types."""
+        return self.whole.columns
+
+    def sums(
+        self, terms: Sequence[str], by: Sequence[str] = (), let: Mapping[str, str] | None = None, **lookups: pa.Table
+    ) -> Sums:
+        """Sums of the whole less sums of the part."""
+        all_, few = self.whole.sums(terms, by, let, **lookups), self.part.sums(terms, by, let, **lookups)
+        if not by:
+            return Sums((), all_.values - few.values)
+        groups = list(zip(*(k.to_pylist() for k in all_.keys), strict=True))
+        place = {key: i for i, key in enumerate(groups)}
+        values = all_.values.copy()
+        for key, row in zip(zip(*(k.to_pylist() for k in few.keys), strict=True), few.values, strict=True):
+            values[place[key]] -= row
+        return Sums(all_.keys, values)
+
+    def batches(
+        self, columns: Mapping[str, str], rows: int = 100_000, order: Sequence[str] = ()
+    ) -> Iterator[pa.RecordBatch]:
+        """Batches of the filtered rows."""
+        return self.rest.batches(columns, rows, order)
+
+    def aggregate(self, expressions: Sequence[str]) -> tuple[Any, ...]:
+        """Aggregates of the filtered rows."""
+        return self.rest.aggregate(expressions)
+
+    def table(self, sql_tail: str) -> pa.Table:
+        """A query over the filtered rows."""
+        return self.rest.table(sql_tail)
+
+    def where(self, condition: str) -> LocalRelation:
+        """Some of the filtered rows."""
+        return self.rest.where(condition)
+
+    def count(self) -> int:
+        """Number of rows."""
+        return self.whole.count() - self.part.count()

@@ -39,12 +39,14 @@ class SplitPlan:
 class Split:
     """The parts of the training rows. `evaluation` is None when every row trains.
 
-    `test` exists only under tuning; there, evaluation rows choose the trial and test rows judge it.
+    `test` exists only under tuning; there, evaluation rows choose the trial and test rows judge it. `counts` are
+    the rows of (train, evaluation, test), when they were counted.
     """
 
     train: Relation
     evaluation: Relation | None = None
     test: Relation | None = None
+    counts: tuple[int, ...] = ()
 
     @property
     def held_out(self) -> Relation:
@@ -89,12 +91,8 @@ def split(relation: Relation, plan: SplitPlan, rows: int, columns: tuple[Column,
     names = sorted((c.name for c in columns), key=str.casefold)
     slice_ = f"(hash({', '.join(quote_name(n) for n in names)}) % {SLICES})"
     first, second = round(evaluation * SLICES), round((evaluation + test) * SLICES)
-    return _nonempty(
-        relation,
-        relation.where(f"{slice_} >= {second}"),
-        relation.where(f"{slice_} < {first}"),
-        relation.where(f"{slice_} >= {first} AND {slice_} < {second}") if plan.tuning else None,
-    )
+    middle = f"{slice_} >= {first} AND {slice_} < {second}" if plan.tuning else None
+    return _nonempty(relation, f"{slice_} >= {second}", f"{slice_} < {first}", middle)
 
 
 def _shares(plan: SplitPlan, rows: int) -> tuple[float, float]:
@@ -109,13 +107,14 @@ def _shares(plan: SplitPlan, rows: int) -> tuple[float, float]:
     return (0.2, 0.0) if rows <= 50_000 else (AUTO_EVAL_ROWS / rows, 0.0)
 
 
-def _nonempty(whole: Relation, train: Relation, evaluation: Relation, test: Relation | None) -> Split:
-    """Equal rows may all fall on one side: then every row trains."""
-    if train.count() == 0 or evaluation.count() == 0:
+def _nonempty(whole: Relation, train: str, evaluation: str, test: str | None = None) -> Split:
+    """The parts that satisfy conditions. Equal rows may all fall on one side: then every row trains."""
+    counts = whole.aggregate([f"count_if({c})" for c in (train, evaluation, test) if c is not None])
+    if counts[0] == 0 or counts[1] == 0:
         return Split(whole)
-    if test is not None and test.count() == 0:
-        test = None
-    return Split(train, evaluation, test)
+    held = whole.where(evaluation)
+    third = whole.where(test) if test is not None and counts[2] else None
+    return Split(whole.where(train), held, third, tuple(int(c) for c in counts))
 
 
 def _custom(relation: Relation, plan: SplitPlan) -> Split:
@@ -147,8 +146,8 @@ def _sequential(relation: Relation, plan: SplitPlan, rows: int) -> Split:
             cuts.append(quote_literal(value))
     if not cuts or cuts[0] == "NULL":
         return Split(relation)
-    train = relation.where(f"{column} <= {cuts[0]} OR {column} IS NULL")
+    train = f"{column} <= {cuts[0]} OR {column} IS NULL"
     if test > 0.0:
-        middle = relation.where(f"{column} > {cuts[0]} AND {column} <= {cuts[1]}")
-        return _nonempty(relation, train, middle, relation.where(f"{column} > {cuts[1]}"))
-    return _nonempty(relation, train, relation.where(f"{column} > {cuts[0]}"), None)
+        middle = f"{column} > {cuts[0]} AND {column} <= {cuts[1]}"
+        return _nonempty(relation, train, middle, f"{column} > {cuts[1]}")
+    return _nonempty(relation, train, f"{column} > {cuts[0]}")

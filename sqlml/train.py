@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import importlib.metadata
 import math
+import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +20,17 @@ from sqlml.functions.measure import Rows, classification_metrics, outcome, regre
 from sqlml.functions.scoring import scored
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
 from sqlml.plan.create import SUPERVISED, CreatePlan, feature_columns
+from sqlml.plan.locate import find_word
 from sqlml.plan.session import Session
 from sqlml.progress import Listener, Run
-from sqlml.relation import LocalRelation
+from sqlml.relation import LocalRelation, Remainder
 from sqlml.schema import Column, Kind, find, quote_name
 from sqlml.split import Split, split
 
 #: The median of ML.FEATURE_INFO is exact up to so many rows, then of a sample chosen by content.
 MEDIAN_ROWS = 200_000
+#: Held-out rows up to this share of the training rows are subtracted from sums rather than filtered out.
+SMALL_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,9 @@ def create_model(session: Session, plan: CreatePlan, listeners: Sequence[Listene
     except Error as error:
         if error.span is None:
             word = error.message.split(" ", 1)[0].lower()
-            error.span = plan.spans.get(word) or plan.query_span
+            column = re.match(r"the column (\S+) ", error.message)
+            place = find_word(plan.planner.text, column[1], plan.query_span) if column else None
+            error.span = plan.spans.get(word) or place or plan.query_span
         raise
 
 
@@ -86,18 +92,16 @@ def rows_of(session: Session, plan: CreatePlan) -> Iterator[LocalRelation]:
         database.register(name, computed.compute())
         names.append(name)
     copied = bool(parameters) or bool(names) or reading(session, plan.sql).copied
-    snapshot = None
-    snapshot = None
+    before = set(database.snapshots)
     try:
         # A copy is one state already; otherwise all passes read inside one transaction.
         with contextlib.nullcontext() if copied else database.same_state():
-            if copied:
-                snapshot = database.snapshot(plan.sql, parameters)
-            yield LocalRelation(database, snapshot or f"({plan.sql})", plan.columns)
+            source = database.snapshot(plan.sql, parameters) if copied else f"({plan.sql})"
+            yield LocalRelation(database, source, plan.columns)
     finally:
-        if snapshot is not None:
+        for name in database.snapshots - before:
             with contextlib.suppress(Error):
-                database.drop_snapshot(snapshot)
+                database.drop_snapshot(name)
         for name in names:
             database.unregister(name)
 
@@ -111,24 +115,28 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         raise DataError("the training query must return rows. It returns none.")
     if rows < plan.model.min_rows:
         raise DataError(f"the training query must return at least {plan.model.min_rows} rows. Got {rows}.")
+    relation = replace(relation, rows=rows)
     before = feature_columns(plan, plan.columns)
-    statistics = feature_statistics(relation, before, rows)
+    numbers = encode.number_statistics(relation, encode.number_features(before))
     transform, columns, data = None, plan.columns, relation
     if plan.transform is not None:
         transform = plan.transform.fit(relation)
         items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in transform.select_items())
         source = f"(SELECT {items} FROM {relation.source})"
         columns = session.database.describe(f"SELECT * FROM {source}")
-        data = LocalRelation(session.database, source, columns)
+        data = LocalRelation(session.database, source, columns, rows=rows)
     features = feature_columns(plan, columns)
     if transform is not None and plan.model.encoded:
         encode.check_columns(features, plan.model.encoding(plan.options), plan.type_name)
     label = _label(plan, columns, data)
-    parts = split(data, plan.model.split(plan.options), rows, columns)
+    parts = _kept_apart(split(data, plan.model.split(plan.options), rows, columns), data)
     train_rows = rows if parts.evaluation is None else parts.train.count()
     run.tell("encoding")
     encoding = plan.model.encoding(plan.options)
-    design = encode.fit(parts.train, features, encoding) if plan.model.encoded else Design((), ())
+    design = Design((), ())
+    if plan.model.encoded:
+        design = encode.fit(data, features, encoding, rows, numbers if transform is None else None)
+    statistics = feature_statistics(relation, before, rows, numbers, design if transform is None else None)
     weight = plan.model.weight(plan.options, label)
     training = TrainingData(
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
@@ -167,6 +175,20 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
 def _device(session: Session) -> Literal["auto", "cpu", "cuda"]:
     """SET sqlml.device, as the kernels spell it."""
     return {"AUTO": "auto", "CPU": "cpu", "CUDA": "cuda"}[session.settings.device]  # type: ignore[return-value]
+
+
+def _kept_apart(parts: Split, data: LocalRelation) -> Split:
+    """The same split; a small held-out part gets a table of its own, and sums leave it out by subtraction."""
+    if parts.evaluation is None or parts.test is not None or len(parts.counts) < 2:
+        return parts
+    train_rows, held_rows = parts.counts[:2]
+    assert isinstance(parts.evaluation, LocalRelation) and isinstance(parts.train, LocalRelation)
+    train = replace(parts.train, rows=train_rows)
+    if train_rows + held_rows != data.count() or held_rows > SMALL_SHARE * train_rows:
+        return Split(train, replace(parts.evaluation, rows=held_rows))
+    name = data.database.snapshot(f"SELECT * FROM {parts.evaluation.sql()}")
+    held = LocalRelation(data.database, name, data.columns, rows=held_rows)
+    return Split(Remainder(data, held, train), held)
 
 
 def _extra(session: Session, plan: CreatePlan) -> dict[str, Any]:
@@ -218,7 +240,7 @@ def _label(plan: CreatePlan, columns: tuple[Column, ...], relation: LocalRelatio
         raise DataError(f"the label {column.name} must have at least two values. Got only {values[0]!r}.", span=place)
     if len(values) > limit:
         advice = "use a regression for a label that is a quantity." if column.kind is Kind.NUMERIC else None
-        raise DataError(f"the label {column.name} must have at most {limit} values.", span=place, hint=advice)
+        raise DataError(f"the label {column.name} must have at most {limit} values. Got more.", span=place, hint=advice)
     if column.type.name in ("FLOAT", "DOUBLE") and any(not math.isfinite(float(v)) for v in values):
         raise DataError(f"the label {column.name} must be finite. Some row has NaN or infinity.", span=place)
     return Label(column.name, column.sql_type, tuple(values), tuple(counts))
@@ -256,41 +278,43 @@ def versions() -> Mapping[str, str]:
 
 
 def feature_statistics(
-    relation: LocalRelation, columns: tuple[Column, ...], rows: int
+    relation: LocalRelation,
+    columns: tuple[Column, ...],
+    rows: int,
+    numbers: Mapping[str, encode.NumberStatistics],
+    design: Design | None,
 ) -> tuple[FeatureStatistics, ...]:
-    """The lines of ML.FEATURE_INFO: one aggregate query, and one for the medians."""
-    terms: list[str] = []
-    slots: list[tuple[Column, tuple[str, ...]]] = []
-    for c in columns:
-        name = quote_name(c.name)
-        wanted = _statistics(c, name)
-        slots.append((c, tuple(wanted)))
-        terms += wanted.values()
-    values = iter(relation.aggregate(terms))
+    """The lines of ML.FEATURE_INFO, from what was read already; medians and other columns are read here."""
+    known = {f.name: f for f in design.features if isinstance(f, encode.Category)} if design is not None else {}
+    rest = [c for c in columns if c.kind is not Kind.NUMERIC and not (c.name in known and c.kind is Kind.CATEGORY)]
+    wanted = [_statistics(c, quote_name(c.name)) for c in rest]
+    values = iter(relation.aggregate([t for w in wanted for t in w.values()]))
+    read = {c.name: {n: next(values) for n in w} for c, w in zip(rest, wanted, strict=True)}
     medians = _medians(relation, [c for c in columns if c.kind is Kind.NUMERIC], rows)
     found = []
-    for c, names in slots:
-        item = {n: next(values) for n in names}
-        item["null_count"] = int(item["null_count"] or 0)
+    for c in columns:
         if c.kind is Kind.NUMERIC:
-            item["median"] = medians[c.name]
-        found.append(FeatureStatistics(c.name, **{k: _plain(v) for k, v in item.items()}))
+            s = numbers[c.name]
+            found.append(
+                FeatureStatistics(
+                    c.name, s.low, s.high, s.mean, medians[c.name], s.stddev if s.n else None, null_count=rows - s.n
+                )
+            )
+        elif c.name in read:
+            found.append(FeatureStatistics(c.name, **_integers(read[c.name])))
+        else:
+            levels = known[c.name].levels
+            nulls = known[c.name].counts[levels.index(None)] if None in levels else 0
+            found.append(FeatureStatistics(c.name, category_count=sum(v is not None for v in levels), null_count=nulls))
     return tuple(found)
+
+
+def _integers(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v if v is None else int(v) for k, v in values.items()}
 
 
 def _statistics(c: Column, name: str) -> dict[str, str]:
     nulls = f"count(*) - count({name})"
-    if c.kind is Kind.NUMERIC:
-        x = f"nullif({name}::DOUBLE, 'NaN'::DOUBLE)"
-        finite = f"CASE WHEN isfinite({x}) THEN {x} END"
-        x = finite if c.type.name in ("FLOAT", "DOUBLE") else x
-        return {
-            "min": f"min({x})",
-            "max": f"max({x})",
-            "mean": f"avg({x})",
-            "stddev": f"stddev_samp({x})",
-            "null_count": nulls,
-        }
     if c.kind is Kind.VECTOR:
         return {"null_count": nulls, "dimension": f"max(len({name}))"}
     if c.kind is Kind.SPARSE:
@@ -303,16 +327,12 @@ def _statistics(c: Column, name: str) -> dict[str, str]:
     return {"category_count": f"count(DISTINCT {name})", "null_count": nulls}
 
 
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, float) else value
-
-
 def _medians(relation: LocalRelation, columns: Sequence[Column], rows: int) -> dict[str, float | None]:
     """Nearest-rank medians; of rows chosen by their content when there are many."""
     if not columns:
         return {}
     every = 1 + rows // MEDIAN_ROWS
     names = [quote_name(c.name) for c in columns]
-    part = relation if every == 1 else relation.where(f"hash({', '.join(names[:4])}) % {every} = 0")
+    part = relation if every == 1 else relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
     values = part.aggregate([f"quantile_disc({n}::DOUBLE, 0.5)" for n in names])
     return {c.name: v for c, v in zip(columns, values, strict=True)}

@@ -136,7 +136,7 @@ def _confusion_of(call: Call, label: Label, names: list[str]) -> pa.Table:
     rows, found = score_source(call)
     column = label_column(call)
     code = predicted_code(found.score, label, call.settings.threshold)
-    counts = ", ".join(f"count_if(c = {j}) AS {quote_name(n)}" for j, n in enumerate(names))
+    counts = ", ".join(f"count_if(c = {j})::BIGINT AS {quote_name(n)}" for j, n in enumerate(names))
     rows.know(found)
     inner = f"SELECT {quote_name(column.name)} AS expected_label, {code} AS c FROM {found.sql}"
     select = f"SELECT expected_label, {counts} FROM ({inner}) WHERE expected_label IS NOT NULL"

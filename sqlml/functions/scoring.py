@@ -19,7 +19,7 @@ from sqlml.functions.base import Call
 from sqlml.models import MODELS
 from sqlml.models.base import BatchFunction, Label, Score, Trained
 from sqlml.relation import LocalRelation
-from sqlml.schema import Column, quote_name
+from sqlml.schema import Column, find, quote_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def scored(
     sql, rest = source, None
     if trained.transform is not None:
         items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in trained.transform.select_items())
+        if trained.label is not None and find(columns, trained.label.name) is not None:
+            items += f", __in.{quote_name(trained.label.name)} AS {quote_name(trained.label.name)}"
         sql, rest = f"(SELECT __in, {items} FROM {source} AS __in)", "unnest(__in)"
     if score.lookups:
         joins, more = [], []

@@ -46,7 +46,6 @@ TYPED = frozenset("DATE DATETIME TIMESTAMP TIME NUMERIC BIGNUMERIC FLOAT64 JSON"
 OPENING = {TokenType.L_PAREN: TokenType.R_PAREN, TokenType.L_BRACKET: TokenType.R_BRACKET}
 CLOSING = set(OPENING.values())
 _PART = r"(?:`[^`\n]+`|[^\W\d][\w$-]*|[\w-]+)"
-QUOTED_TEXT = re.compile(r"[rRbB]{0,2}['\"]")
 PATH = re.compile(rf"{_PART}(?:\s*\.\s*{_PART})*")
 
 
@@ -83,9 +82,9 @@ def _tokens(text: str, offset: int) -> Iterator[Tok]:
         raise _unfinished(text, offset) from None
     previous = 0
     for t in found:
-        if t.token_type is TokenType.STRING and not QUOTED_TEXT.match(text, t.start):
-            # sqlglot swallows what follows SHOW, EXPLAIN, CALL ... as one string.
-            raw = text[previous : t.end + 1]
+        raw = text[previous : t.end + 1]
+        if t.token_type is TokenType.STRING and t.text and t.text.strip() == raw.strip():
+            # sqlglot swallows what follows SHOW, EXPLAIN, CALL ... as one string without quotes.
             blank = len(raw) - len(raw.lstrip())
             yield from _tokens(raw.lstrip(), offset + previous + blank)
         else:

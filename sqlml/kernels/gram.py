@@ -2,12 +2,14 @@
 
 The matrix X has q dense columns (the first may be the intercept) and one indicator block per category.
 X' W X is kept in blocks: dense x dense, level x dense, level counts, and level x level for pairs of
-categories. Nothing of size (rows) or (levels x levels of one category) is ever formed.
+categories. Nothing of size (rows)
+or (levels x levels of one category) is ever formed.
 
-Solver: eigenvalues for up to `DENSE_LIMIT` columns, which gives the minimum-norm solution of
-collinear systems (full one-hot blocks plus intercept are collinear); above that, preconditioned
-conjugate gradients from 0 (Hestenes and Stiefel 1952), which on a consistent singular system
-converges to the minimum-norm solution in the scaled coordinates.
+Solver: the largest category is eliminated exactly (its own block is diagonal); the rest, up to
+`DENSE_LIMIT` columns, by eigenvalues, which gives the minimum-norm solution of collinear systems (full one-hot
+blocks plus intercept are collinear); above that preconditioned conjugate gradients from 0 (Hestenes and
+Stiefel 1952), which on a consistent singular system converge to the minimum-norm solution in the scaled
+coordinates.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from sqlml.errors import TrainingError
 from sqlml.kernels.types import F64, I64
 
 DENSE_LIMIT = 1500
+#: A category with more levels than this is eliminated rather than put into a dense matrix,
+#: as long as its block against the rest has at most `ELIMINATE_CELLS` cells.
+ELIMINATE = 64
+ELIMINATE_CELLS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,25 +117,63 @@ def solve(gram: Gram, rhs: F64, ridge: F64) -> F64:
         rhs: (size,).
         ridge: (size,), not negative.
     """
+    if gram.levels and max(gram.levels) > ELIMINATE:
+        rest = gram.size - max(gram.levels)
+        if rest <= DENSE_LIMIT and rest * max(gram.levels) <= ELIMINATE_CELLS:
+            return _eliminated(gram, rhs, ridge)
     if gram.size <= DENSE_LIMIT:
         return solve_dense(gram.matrix() + np.diag(ridge), rhs)
     return _conjugate_gradients(gram, rhs, ridge)
 
 
-def solve_dense(a: F64, rhs: F64, rcond: float = 1e-11) -> F64:
+def solve_dense(a: F64, rhs: F64, rcond: float = 1e-11, diagonal: F64 | None = None) -> F64:
     """Minimum-norm solution of a symmetric positive semi-definite system.
 
-    The matrix is scaled to a unit diagonal first, so that `rcond` does not depend on units; the norm
-    that is minimal is then that of the scaled solution.
+    The matrix is scaled by the roots of `diagonal` (by default its own) first, so that `rcond` does not depend
+    on units; the norm that is minimal is then that of the scaled solution.
     """
-    d = np.sqrt(np.clip(np.diag(a), 0.0, None))
+    d = np.sqrt(np.clip(np.diag(a) if diagonal is None else diagonal, 0.0, None))
     d[d == 0.0] = 1.0
     values, vectors = np.linalg.eigh(a / np.outer(d, d))
-    keep = values > rcond * max(values[-1], 0.0)
     if not np.isfinite(values).all():
         raise TrainingError("the sums of the training rows must be finite. Some product overflowed.")
+    keep = values > rcond * max(values[-1], 0.0)
     inverse = np.where(keep, 1.0 / np.where(keep, values, 1.0), 0.0)
     return (vectors @ (inverse * (vectors.T @ (rhs / d)))) / d
+
+
+def _eliminated(gram: Gram, rhs: F64, ridge: F64) -> F64:
+    """Eliminate the largest category, whose own block is diagonal, and solve for the rest (Schur complement)."""
+    f = int(np.argmax(gram.levels))
+    q, starts, n = len(gram.dense), gram.starts(), gram.levels[f]
+    rest = np.r_[0 : starts[f], starts[f] + n : gram.size]
+    others = [g for g in range(len(gram.levels)) if g != f]
+    place = dict(zip(others, np.cumsum([q, *(gram.levels[g] for g in others)]).tolist(), strict=False))
+    cross = np.zeros((n, len(rest)))
+    cross[:, :q] = gram.cross[f]
+    for (a, b), (i, j, v) in gram.pairs.items():
+        if a == f:
+            cross[i, place[b] + j] = v
+        elif b == f:
+            cross[j, place[a] + i] = v
+    pairs = {(others.index(a), others.index(b)): p for (a, b), p in gram.pairs.items() if f not in (a, b)}
+    small = Gram(
+        gram.dense,
+        tuple(gram.levels[g] for g in others),
+        tuple(gram.weight[g] for g in others),
+        tuple(gram.cross[g] for g in others),
+        pairs,
+    )
+    own = gram.weight[f] + ridge[starts[f] : starts[f] + n]
+    inverse = np.where(own > 0.0, 1.0 / np.where(own > 0.0, own, 1.0), 0.0)
+    part = rhs[starts[f] : starts[f] + n]
+    full = small.matrix() + np.diag(ridge[rest])
+    scaled = cross * inverse[:, None]
+    found = solve_dense(full - cross.T @ scaled, rhs[rest] - scaled.T @ part, diagonal=np.diag(full))
+    out = np.empty_like(rhs)
+    out[rest] = found
+    out[starts[f] : starts[f] + n] = inverse * (part - cross @ found)
+    return out
 
 
 def inverse_diagonal(a: F64) -> F64:

@@ -146,7 +146,7 @@ class _Fit:
             f"__z{i} * {quote_literal(float(b))}" for i, b in enumerate(beta[0, self.lay.intercept : self.lay.lead])
         ]
         base = [quote_literal(float(beta[0, 0]))] if self.lay.intercept else ["0.0"]
-        let = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(self.data.design))}
+        let = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(self.data.design, trained_rows=True))}
         let |= {"__y": f"{self.label.code}::DOUBLE", "__eta": " + ".join([*base, *dense, *terms])}
         let |= {"__p": "1.0 / (1.0 + exp(-__eta))"}
         w = "1.0" if weight is None else weight

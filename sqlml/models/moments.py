@@ -86,7 +86,7 @@ def sql_moments(
     gram: bool = True,
 ) -> Moments:
     """Sums by SQL. `weight` is NULL-free SQL, None for 1; targets and scalars are SQL over `let` and `__z<i>`."""
-    names = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(design))}
+    names = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(design, trained_rows=True))}
     let = {**names, **(let or {})}
     w = weight or "1.0"
     columns = (["1.0"] if lay.intercept else []) + list(names)

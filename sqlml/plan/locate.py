@@ -27,12 +27,18 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
     if match := _COLUMN.search(message):
         name = match[1] or match[2]
         known = re.findall(r'"([^"]+)"', candidates[1]) if (candidates := _CANDIDATES.search(message)) else []
+        known = [k for k in known if "__" not in k]
         hint = did_you_mean(name, [k.rsplit(".", 1)[-1] for k in known])
         if hint is None and known:
             hint = f"the columns are {', '.join(dict.fromkeys(known))}."
         return _named(error, f"the column {name} does not exist.", name, text, span, hint)
     if match := _TABLE.search(message):
         name = (match[1] or match[2]).strip('"!')
+        schemas = {s.casefold() for _, s in session.database.schemas()}
+        dataset = name.rsplit(".", 2)[-2] if "." in name else ""
+        if dataset and dataset.casefold() not in schemas:
+            hint = f"CREATE SCHEMA {dataset}"
+            return _named(error, f"the dataset {dataset} does not exist.", name, text, span, hint)
         tables = [t for _, s, t in session.database.tables()] + [f"{s}.{t}" for _, s, t in session.database.tables()]
         return _named(error, f"the table {name} does not exist.", name, text, span, did_you_mean(name, tables))
     if match := _SCHEMA.search(message):
