@@ -3,6 +3,7 @@
     translate               a whole statement, as text
     translate_expression    one expression, as a tree
     translate_select_items  the items of a SELECT list (also of TRANSFORM), as trees
+    translate_type          the name of a type
 
 Table names go through the `table` hook, ML functions through the `scalar` hook; both get nodes whose
 children are DuckDB already. `offset` is where the text begins in the user's script: every error
@@ -12,7 +13,7 @@ never subclassed, so that its compiled build works, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from sqlglot import exp
@@ -26,6 +27,7 @@ from sqlml.translate.queries import has_aggregate, prepare
 from sqlml.translate.read import Reader
 from sqlml.translate.rewrite import rewrite
 from sqlml.translate.tables import TARGET, mark_targets
+from sqlml.translate.types import type_name
 
 __all__ = [
     "TARGET",
@@ -35,6 +37,7 @@ __all__ = [
     "translate",
     "translate_expression",
     "translate_select_items",
+    "translate_type",
 ]
 
 
@@ -47,6 +50,7 @@ def translate(
     offset: int = 0,
     names: Collection[str] = (),
     parameter: Callable[[int, int], int] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> str:
     """DuckDB SQL for one statement.
 
@@ -61,11 +65,13 @@ def translate(
         names: the known ML functions, for the hint.
         parameter: gives the number of a positional `?` from its count (1, 2, ...) and its place in the
             script; by default its count.
+        variables: DuckDB literals by the lower-case names of script variables; they take the place of every
+            unqualified column of that name (the caller leaves out those that are columns).
 
     Raises:
         ParseError: the text is not GoogleSQL. NotSupportedError, NameError: as their sentences say.
     """
-    context = Context(table, scalar, names, offset)
+    context = Context(table, scalar, names, offset, variables or {})
     if dialect == "duckdb":
         return translate_plain(sql, context)
     root = Reader("bigquery", offset, parameter).statement(sql)
@@ -86,9 +92,7 @@ def translate_expression(
     """The DuckDB tree of one scalar expression (an alias is kept)."""
     from sqlml.errors import ParseError, Span
 
-    items = translate_select_items(
-        sql, dialect=dialect, table=table, scalar=scalar, offset=offset, names=names
-    )
+    items = translate_select_items(sql, dialect=dialect, table=table, scalar=scalar, offset=offset, names=names)
     if len(items) != 1:
         raise ParseError("the text must be one expression.", span=Span(offset, offset + len(sql)))
     return items[0]
@@ -115,10 +119,15 @@ def translate_select_items(
     return found
 
 
+def translate_type(sql: str, *, offset: int = 0) -> str:
+    """The DuckDB name of a GoogleSQL type such as `ARRAY<STRUCT<a INT64>>`."""
+    context = Context(offset=offset)
+    [item] = Reader("bigquery", offset - len("CAST(NULL AS ")).items(f"CAST(NULL AS {sql})")
+    return type_name(item.args["to"], context)
+
+
 def to_duckdb(node: exp.Expression) -> str:
     """DuckDB text of a tree that the functions above returned."""
     dialect: Any = Dialect.get_or_raise("duckdb")
-    generator = dialect.generator(
-        normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE
-    )
+    generator = dialect.generator(normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
     return str(generator.generate(node, copy=False))

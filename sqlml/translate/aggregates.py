@@ -132,9 +132,7 @@ def _quantiles(c: Call) -> exp.Expression:
         raise ParseError(f"the number of quantiles must be positive. Got {count}.", span=c.span)
     if c.ignore_nulls is not False:
         # A rank that is a whole number must not be pushed up by the rounding of q * n.
-        points = template(
-            f"list_transform(range(0, {count + 1}), lambda i: greatest(i / {count} - 1e-13, 0))"
-        )
+        points = template(f"list_transform(range(0, {count + 1}), lambda i: greatest(i / {count} - 1e-13, 0))")
         return tag(at_least(_assemble(c, "quantile_disc", [c.args[0], points]), count + 1), "array")
     ordered = call("list_sort", _assemble(c, "list", [c.args[0]]), "ASC", "NULLS FIRST")
     ranks = (
@@ -227,9 +225,7 @@ FUNCTIONS: dict[str, Function] = {
     "LEAD": _lag("lead"),
 }
 KINDS: dict[str, str] = {
-    **dict.fromkeys(
-        "COUNT COUNTIF RANK DENSE_RANK ROW_NUMBER NTILE APPROX_COUNT_DISTINCT GROUPING".split(), "int"
-    ),
+    **dict.fromkeys("COUNT COUNTIF RANK DENSE_RANK ROW_NUMBER NTILE APPROX_COUNT_DISTINCT GROUPING".split(), "int"),
     **dict.fromkeys(
         "AVG STDDEV STDDEV_SAMP STDDEV_POP VARIANCE VAR_SAMP VAR_POP CORR COVAR_SAMP COVAR_POP".split(),
         "float",

@@ -27,9 +27,7 @@ def _to_string(c: Call) -> exp.Expression:
     c.need(2, 3)
     values = c.args[0]
     if len(c.args) == 3:
-        values = template(
-            "list_transform({0}, lambda v: coalesce(CAST(v AS VARCHAR), {1}))", values, c.args[2]
-        )
+        values = template("list_transform({0}, lambda v: coalesce(CAST(v AS VARCHAR), {1}))", values, c.args[2])
     return tag(call("array_to_string", values, c.args[1]), "string")
 
 
@@ -70,9 +68,7 @@ def _generate(c: Call) -> exp.Expression:
     step = c.args[2] if len(c.args) == 3 else literal(1)
     if integer_of(step) == 0:
         return call("error", "the step of GENERATE_ARRAY must not be 0")
-    if all(integer_of(x) is not None for x in (start, step)) and (
-        integer_of(end) is not None or len(c.args) == 2
-    ):
+    if all(integer_of(x) is not None for x in (start, step)) and (integer_of(end) is not None or len(c.args) == 2):
         return tag(call("generate_series", start, cast(end, "BIGINT"), step), "array")
     return tag(
         template(

@@ -110,10 +110,13 @@ def wrap(node: exp.Expression) -> exp.Expression:
 @functools.cache
 def _parsed(text: str) -> exp.Expression:
     """The tree of a template; names of functions are kept as they are written."""
+    return parse_duckdb(_HOLE.sub(lambda m: f"{_MARK}{m.group(1)}", text))
+
+
+def parse_duckdb(text: str) -> exp.Expression:
+    """The tree of a DuckDB expression whose text is not a template."""
     dialect: Any = Dialect.get_or_raise("duckdb")
-    marked = _HOLE.sub(lambda m: f"{_MARK}{m.group(1)}", text)
-    tokens = mark_calls(dialect.tokenize(marked))
-    root: exp.Expression = dialect.parser().parse(tokens, marked)[0]
+    root: exp.Expression = dialect.parser().parse(mark_calls(dialect.tokenize(text)), text)[0]
     for node in root.find_all(exp.Anonymous):
         node.set("this", node.this.lstrip(MARK))
     return root

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -22,6 +22,7 @@ class Context:
     scalar: ScalarHook | None = None
     names: Collection[str] = ()
     offset: int = 0
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def span(self, node: exp.Expression | None) -> Span | None:
         """Where `node` stands in the user's script."""
@@ -67,9 +68,7 @@ class Call:
         """Argument `at`, which must be a string that is written out."""
         value = string_of(self.args[at]) if at < len(self.args) else None
         if value is None:
-            raise NotSupportedError(
-                f"the {what} of {self.name} must be a string that is written out.", span=self.span
-            )
+            raise NotSupportedError(f"the {what} of {self.name} must be a string that is written out.", span=self.span)
         return value
 
     def integer(self, at: int, what: str) -> int:

@@ -56,9 +56,7 @@ def week_start(unit: str) -> int | None:
 def _part(c: Call, at: int) -> str:
     unit = unit_of(c.args[at], c.context)
     if week_start(unit) is None and unit not in _SIMPLE:
-        raise ParseError(
-            f"{unit} must be a date part such as DAY.", span=c.context.span(c.args[at]) or c.span
-        )
+        raise ParseError(f"{unit} must be a date part such as DAY.", span=c.context.span(c.args[at]) or c.span)
     return unit
 
 
@@ -99,11 +97,7 @@ def _timestamp_difference(c: Call) -> exp.Expression:
     c.need(3)
     unit = _part(c, 2)
     if unit not in _MICROSECONDS:
-        if (
-            kind_of(c.args[0]) == "date"
-            or week_start(unit) is not None
-            or unit in ("MONTH", "QUARTER", "YEAR")
-        ):
+        if kind_of(c.args[0]) == "date" or week_start(unit) is not None or unit in ("MONTH", "QUARTER", "YEAR"):
             return _difference("TIMESTAMP")(c)  # type: ignore[operator]
         raise ParseError(f"TIMESTAMP_DIFF must not have the part {unit}.", span=c.span)
     late, early = _typed(c.args[0], "TIMESTAMP"), _typed(c.args[1], "TIMESTAMP")
@@ -226,9 +220,7 @@ def _last_day(c: Call) -> exp.Expression:
     if unit == "ISOYEAR":
         later = template("date_trunc('isoyear', date_trunc('isoyear', {0}) + INTERVAL 54 WEEK)", value)
         return tag(template("CAST({0} - INTERVAL 1 DAY AS DATE)", later), "date")
-    return tag(
-        template(f"CAST({{0}} + INTERVAL {length} - INTERVAL 1 DAY AS DATE)", truncate(value, unit)), "date"
-    )
+    return tag(template(f"CAST({{0}} + INTERVAL {length} - INTERVAL 1 DAY AS DATE)", truncate(value, unit)), "date")
 
 
 def _bucket(family: str) -> Function:
@@ -236,9 +228,7 @@ def _bucket(family: str) -> Function:
         c.need(2, 3)
         kind = _DUCK[family]
         origin = _typed(c.args[2], family) if len(c.args) == 3 else convert(literal("1950-01-01"), kind)
-        return tag(
-            cast(call("time_bucket", c.args[1], _typed(c.args[0], family), origin), kind), family.lower()
-        )
+        return tag(cast(call("time_bucket", c.args[1], _typed(c.args[0], family), origin), kind), family.lower())
 
     return rule
 

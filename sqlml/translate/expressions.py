@@ -21,6 +21,7 @@ from sqlml.translate.build import (
 )
 from sqlml.translate.context import Context
 from sqlml.translate.intervals import rewrite_interval
+from sqlml.translate.variables import system_variable, variable
 from sqlml.translate.zones import to_local
 
 RESERVED = frozenset(
@@ -87,9 +88,8 @@ def _widen(node: exp.Expression | None) -> None:
         return
     parent, key, index = node.parent, node.arg_key, node.index
     new = wide(node)
-    if new is not node:
-        if parent is not None and key is not None:
-            parent.set(key, new, index)
+    if new is not node and parent is not None and key is not None:
+        parent.set(key, new, index)
 
 
 def _raw_string(node: exp.Expression, context: Context) -> exp.Expression:
@@ -157,9 +157,7 @@ def _bracket(node: exp.Expression, context: Context) -> exp.Expression:
     if key is not None:
         return tag(call("json_extract", base, '$."' + key.replace('"', '\\"') + '"'), "json")
     if isinstance(index, exp.Slice):
-        raise NotSupportedError(
-            "a slice of an array must be written with ARRAY_SLICE.", span=context.span(node)
-        )
+        raise NotSupportedError("a slice of an array must be written with ARRAY_SLICE.", span=context.span(node))
     if kind_of(base) == "json" or _read_as_json(node):
         return tag(template("json_extract({0}, '$[' || CAST({1} AS VARCHAR) || ']')", base, index), "json")
     return subscript(base, index, first=node.args.get("offset") or 0, safe=bool(node.args.get("safe")))
@@ -260,9 +258,7 @@ def _like(node: exp.Expression, context: Context) -> exp.Expression:
     pattern = string_of(node.expression)
     if pattern is not None and "\\" in pattern and not isinstance(node.parent, exp.Escape):
         negate = bool(node.args.get("negate"))
-        plain = exp.Escape(
-            this=exp.Like(this=wrap(node.this), expression=node.expression), expression=literal("\\")
-        )
+        plain = exp.Escape(this=exp.Like(this=wrap(node.this), expression=node.expression), expression=literal("\\"))
         return tag(exp.Not(this=exp.Paren(this=plain)) if negate else plain, "bool")
     return tag(node, "bool")
 
@@ -284,8 +280,13 @@ def _same_kind(node: exp.Expression, values: list[exp.Expression | None]) -> exp
 def _dot(node: exp.Expression, context: Context) -> exp.Expression:
     """Field access on an expression; dotted names of columns and functions stay."""
     base, last = node.this, node.expression
+    if isinstance(base, exp.Parameter) and isinstance(base.this, exp.Parameter):
+        return system_variable(node, context)
     if isinstance(last, exp.Star):
         return call("unnest", base)
+    if isinstance(last, exp.Anonymous) and isinstance(base, exp.Dot) and not isinstance(node.parent, exp.Dot):
+        node.set("this", base.expression)  # project.dataset.function(...): there is one project
+        return node
     if not isinstance(last, exp.Identifier) or isinstance(base, exp.Identifier | exp.Column | exp.Dot):
         return node
     if kind_of(base) == "json":
@@ -294,6 +295,10 @@ def _dot(node: exp.Expression, context: Context) -> exp.Expression:
 
 
 def _column(node: exp.Expression, context: Context) -> exp.Expression:
+    if context.variables:
+        value = variable(node, context)
+        if value is not None:
+            return value
     """`a.b.*` (a struct of a table's row) is unnested, as DuckDB stars take one name before them."""
     star = node.this
     if isinstance(star, exp.Star) and node.args.get("db") and not star.args.get("except_"):

@@ -157,9 +157,7 @@ def _flush(run: str, local: exp.Expression) -> list[exp.Expression]:
     return [call("strftime", local.copy(), run)]
 
 
-def _zone_text(
-    name: str, local: exp.Expression, value: exp.Expression, zone: exp.Expression | None
-) -> exp.Expression:
+def _zone_text(name: str, local: exp.Expression, value: exp.Expression, zone: exp.Expression | None) -> exp.Expression:
     """%z as +hhmm, %Ez as +hh:mm, %Z as UTC or UTC+h."""
     known = string_of(zone) if zone is not None else "UTC"
     if known is not None and (known.upper() in ("UTC", "Z") or offset_seconds(known) is not None):
@@ -177,8 +175,7 @@ def _zone_text(
         return template(text, minutes_east)
     mark = ":" if name == "Ez" else ""
     return template(
-        "(CASE WHEN {0} < 0 THEN '-' ELSE '+' END) ||"
-        f" printf('%02d{mark}%02d', abs({{0}}) // 60, abs({{0}}) % 60)",
+        f"(CASE WHEN {{0}} < 0 THEN '-' ELSE '+' END) || printf('%02d{mark}%02d', abs({{0}}) // 60, abs({{0}}) % 60)",
         minutes_east,
     )
 
@@ -188,8 +185,7 @@ def timestamp_text(value: exp.Expression, zone: exp.Expression) -> exp.Expressio
     local = _local(value, "TIMESTAMP", zone)
     offset = _zone_text("Ez", local, value, zone)
     return template(
-        "regexp_replace(strftime({0}, '%Y-%m-%d %H:%M:%S.%f'), '\\.?0*$', '')"
-        " || regexp_replace({1}, ':00$', '')",
+        "regexp_replace(strftime({0}, '%Y-%m-%d %H:%M:%S.%f'), '\\.?0*$', '') || regexp_replace({1}, ':00$', '')",
         local,
         offset,
     )
@@ -271,9 +267,7 @@ def cast_with_format(
         elif word.startswith('"'):
             made += word.strip('"').replace("%", "%%")
         elif word.isalpha() and word.upper() != "T":
-            raise NotSupportedError(
-                f"{word} in the FORMAT of a CAST is not available.", span=context.span(pattern)
-            )
+            raise NotSupportedError(f"{word} in the FORMAT of a CAST is not available.", span=context.span(pattern))
         else:
             made += word.replace("%", "%%")
     name = target.sql("bigquery").upper()

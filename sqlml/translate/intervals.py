@@ -81,7 +81,5 @@ def _spanned(text: str, first: str, last: str, node: exp.Expression, context: Co
     if not units or len(amounts) != len(units):
         raise ParseError(f"INTERVAL {text!r} must have one number for each of {first} TO {last}.",
                          span=context.span(node))  # fmt: skip
-    words = " ".join(
-        f"{'-' if s < 0 else ''}{a} {u.lower()}s" for a, s, u in zip(amounts, signs, units, strict=True)
-    )
+    words = " ".join(f"{'-' if s < 0 else ''}{a} {u.lower()}s" for a, s, u in zip(amounts, signs, units, strict=True))
     return tag(cast(literal(words), "INTERVAL"), "interval")

@@ -14,9 +14,7 @@ def _log(c: Call) -> exp.Expression:
     """LOG(x) is the natural logarithm, LOG(x, base) has the base last."""
     c.need(1, 2)
     result = _checked("LN", c.args[0])
-    return tag(
-        result if len(c.args) == 1 else template("{0} / {1}", result, _checked("LN", c.args[1])), "float"
-    )
+    return tag(result if len(c.args) == 1 else template("{0} / {1}", result, _checked("LN", c.args[1])), "float")
 
 
 def _round(c: Call) -> exp.Expression:
@@ -59,9 +57,7 @@ def _whole(c: Call, text: str) -> exp.Expression:
     value = integer_of(below)
     if value:
         return tag(template(text, below, wide(above)), "int")
-    return tag(
-        template(f"CASE WHEN {{0}} = 0 THEN error('division by zero') ELSE {text} END", below, above), "int"
-    )
+    return tag(template(f"CASE WHEN {{0}} = 0 THEN error('division by zero') ELSE {text} END", below, above), "int")
 
 
 def _safe_divide(c: Call) -> exp.Expression:
@@ -194,8 +190,7 @@ def _checked(name: str, value: exp.Expression, test: str = "<= 0") -> exp.Expres
         return call(name.lower(), value)
     rule = "positive" if test == "<= 0" else "not negative"
     return template(
-        f"CASE WHEN {{0}} {test} THEN error('the argument of {name} must be {rule}')"
-        f" ELSE {name.lower()}({{0}}) END",
+        f"CASE WHEN {{0}} {test} THEN error('the argument of {name} must be {rule}') ELSE {name.lower()}({{0}}) END",
         value,
     )
 

@@ -11,6 +11,7 @@ from sqlml.translate.build import span_of
 from sqlml.translate.context import Context
 from sqlml.translate.read import Reader
 from sqlml.translate.tables import is_cte
+from sqlml.translate.variables import variable
 
 _ML = re.compile(r"\b(ML|AI)\s*\.\s*\w+\s*\(|__ml\d+", re.IGNORECASE)
 
@@ -20,7 +21,7 @@ def translate_plain(sql: str, context: Context) -> str:
     from sqlml.translate import to_duckdb
     from sqlml.translate.rewrite import rewrite_ml
 
-    if context.table is None and context.scalar is None:
+    if context.table is None and context.scalar is None and not context.variables:
         return sql
     reader = Reader("duckdb", context.offset)
     try:
@@ -36,9 +37,7 @@ def translate_plain(sql: str, context: Context) -> str:
         if span is None or context.table is None:
             continue
         first = span_of(node.parts[0]) or span
-        bare = exp.Table(
-            **{k: v.copy() for k, v in node.args.items() if k in ("this", "db", "catalog") and v}
-        )
+        bare = exp.Table(**{k: v.copy() for k, v in node.args.items() if k in ("this", "db", "catalog") and v})
         new = context.table(bare)
         if new is None or new is bare:
             continue
@@ -49,6 +48,12 @@ def translate_plain(sql: str, context: Context) -> str:
             text += ' AS "' + node.name.replace('"', '""') + '"'
         edits.append((first.start, span.end, text))
     edits += rewrite_ml(root, sql, context)
+    for column in root.find_all(exp.Column):
+        value = variable(column, context) if context.variables else None
+        place = span_of(column.parts[0]) if value is not None else None
+        last = span_of(column.parts[-1])
+        if value is not None and place is not None and last is not None:
+            edits.append((place.start, last.end, to_duckdb(value)))
     for start, end, text in sorted(edits, reverse=True):
         sql = sql[:start] + text + sql[end:]
     return sql

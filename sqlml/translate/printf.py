@@ -10,9 +10,7 @@ from sqlml.errors import NotSupportedError, ParseError
 from sqlml.translate.build import call, cast, concat, kind_of, literal, tag, template
 from sqlml.translate.context import Call
 
-_SPECIFIER = re.compile(
-    r"%(?P<flags>[-+ #0']*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?(?P<kind>[A-Za-z%])"
-)
+_SPECIFIER = re.compile(r"%(?P<flags>[-+ #0']*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?(?P<kind>[A-Za-z%])")
 
 
 def rewrite_format(c: Call) -> exp.Expression:
@@ -74,9 +72,7 @@ def _specifier(match: re.Match[str], value: exp.Expression, c: Call) -> exp.Expr
     raise NotSupportedError(f"%{kind} in FORMAT is not available.", span=c.span)
 
 
-def _text(
-    kind: str, value: exp.Expression, width: int, precision: int | None, *, left: bool
-) -> exp.Expression:
+def _text(kind: str, value: exp.Expression, width: int, precision: int | None, *, left: bool) -> exp.Expression:
     plain = cast(value, "VARCHAR") if kind_of(value) != "string" else value
     if kind == "t":
         plain = template("coalesce({0}, 'NULL')", plain)
@@ -106,6 +102,4 @@ def _pad(text: exp.Expression, width: int, *, left: bool) -> exp.Expression:
     if not width:
         return text
     side = "rpad" if left else "lpad"
-    return template(
-        f"CASE WHEN length({{0}}) >= {width} THEN {{0}} ELSE {side}({{0}}, {width}, ' ') END", text
-    )
+    return template(f"CASE WHEN length({{0}}) >= {width} THEN {{0}} ELSE {side}({{0}}, {width}, ' ') END", text)

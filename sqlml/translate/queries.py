@@ -20,18 +20,13 @@ from sqlml.translate.unnest import rewrite_unnest
 
 _RANDOM = "__sqlml_random"
 _ANALYTIC = frozenset(
-    "RANK DENSE_RANK ROW_NUMBER NTILE PERCENT_RANK CUME_DIST LAG LEAD FIRST_VALUE LAST_VALUE"
-    " NTH_VALUE".split()
+    "RANK DENSE_RANK ROW_NUMBER NTILE PERCENT_RANK CUME_DIST LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE".split()
 )
 
 
 def is_aggregate(node: exp.Expression) -> bool:
     """Whether `node` (as the user wrote it) is a call of an aggregate function, not an analytic one."""
-    if (
-        not isinstance(node, exp.Anonymous)
-        or not isinstance(node.this, str)
-        or not node.this.startswith(MARK)
-    ):
+    if not isinstance(node, exp.Anonymous) or not isinstance(node.this, str) or not node.this.startswith(MARK):
         return False
     name = node.this[len(MARK) :].upper().removeprefix("SAFE.")
     if name not in aggregates.FUNCTIONS or name in _ANALYTIC:
@@ -82,9 +77,7 @@ def _shows_columns(select: exp.Expression) -> bool:
     parent = _outermost(select).parent
     if isinstance(parent, exp.Subquery):
         parent = parent.parent
-    return parent is None or isinstance(
-        parent, exp.From | exp.Join | exp.CTE | exp.DDL | exp.DML | exp.Subquery
-    )
+    return parent is None or isinstance(parent, exp.From | exp.Join | exp.CTE | exp.DDL | exp.DML | exp.Subquery)
 
 
 def _name_columns(select: exp.Expression) -> None:
@@ -123,12 +116,8 @@ def _resolve_aliases(select: exp.Expression) -> None:
             _having_alias(column, having, aliases)
 
 
-def _group_alias(
-    node: exp.Expression, aliases: dict[str, tuple[int, exp.Expression]], *, ordinal: bool
-) -> None:
-    columns = (
-        [node] if isinstance(node, exp.Column) else list(node.find_all(exp.Column)) if not ordinal else []
-    )
+def _group_alias(node: exp.Expression, aliases: dict[str, tuple[int, exp.Expression]], *, ordinal: bool) -> None:
+    columns = [node] if isinstance(node, exp.Column) else list(node.find_all(exp.Column)) if not ordinal else []
     for column in columns:
         at, value = aliases.get(column.name.lower(), (0, None))
         if column.args.get("table") or value is None or isinstance(value, exp.Column | exp.Literal):
@@ -140,9 +129,7 @@ def _group_alias(
         column.replace(exp.Literal.number(at) if ordinal and at else exp.Paren(this=value.copy()))
 
 
-def _having_alias(
-    column: exp.Column, having: exp.Expression, aliases: dict[str, tuple[int, exp.Expression]]
-) -> None:
+def _having_alias(column: exp.Column, having: exp.Expression, aliases: dict[str, tuple[int, exp.Expression]]) -> None:
     _, value = aliases.get(column.name.lower(), (0, None))
     if value is None or column.args.get("table") or not has_aggregate(value):
         return
@@ -167,9 +154,7 @@ def _select(node: exp.Expression, context: Context) -> exp.Expression:
     if str(kind).upper() == "VALUE":
         value = node.expressions[0].unalias()
         if as_rows and isinstance(value, exp.Struct):
-            node.set(
-                "expressions", [exp.alias_(f.expression, f.this.name, quoted=True) for f in value.expressions]
-            )
+            node.set("expressions", [exp.alias_(f.expression, f.this.name, quoted=True) for f in value.expressions])
         return node
     if as_rows:
         return node
@@ -195,9 +180,7 @@ def _own_windows(select: exp.Expression) -> list[exp.Expression]:
     clauses = [*select.expressions, select.args.get("qualify"), select.args.get("order")]
     for clause in clauses:
         if clause is not None:
-            found += [
-                n for n in clause.walk(prune=lambda n: isinstance(n, exp.Query)) if isinstance(n, exp.Window)
-            ]
+            found += [n for n in clause.walk(prune=lambda n: isinstance(n, exp.Query)) if isinstance(n, exp.Window)]
     return found
 
 
@@ -222,9 +205,7 @@ def _hoist_random(select: exp.Expression) -> None:
         draw.replace(exp.column(_RANDOM, quoted=True))
     for item in select.expressions:
         star = item.this if isinstance(item, exp.Column) else item
-        if isinstance(star, exp.Star) and (
-            not isinstance(item, exp.Column) or item.table.lower() == name.lower()
-        ):
+        if isinstance(star, exp.Star) and (not isinstance(item, exp.Column) or item.table.lower() == name.lower()):
             hidden = [*(star.args.get("except_") or []), exp.to_identifier(_RANDOM, quoted=True)]
             star.set("except_", hidden)
 
@@ -234,9 +215,7 @@ def _set_operation(node: exp.Expression, context: Context) -> exp.Expression:
     if node.args.get("by_name"):
         side = str(node.args.get("side") or node.args.get("kind") or "").upper()
         if not isinstance(node, exp.Union) or side in ("INNER", "LEFT") or node.args.get("on"):
-            raise NotSupportedError(
-                "only UNION [ALL] BY NAME over all columns is available.", span=context.span(node)
-            )
+            raise NotSupportedError("only UNION [ALL] BY NAME over all columns is available.", span=context.span(node))
         node.set("side", None)
         node.set("kind", None)
     left, right = node.this, node.expression

@@ -192,9 +192,7 @@ class Reader:
                 raise NotSupportedError(
                     "ALTER must have one action that is known here.", span=self._token_span(tokens[0])
                 )
-            raise ParseError(
-                f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0])
-            )
+            raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
         self._name_paths(found[0], tokens)
         return found[0]
 
@@ -233,9 +231,7 @@ class Reader:
         try:
             tokens = list(self.dialect.tokenize(sql))
         except TokenError:
-            raise ParseError(
-                "quoted text and comments must be closed.", span=self._span(0, len(sql))
-            ) from None
+            raise ParseError("quoted text and comments must be closed.", span=self._span(0, len(sql))) from None
         while tokens and tokens[-1].token_type is TokenType.SEMICOLON:
             tokens.pop()
         if not self.google:
@@ -250,9 +246,7 @@ class Reader:
         except GlotParseError as problem:
             raise self._syntax_error(problem, tokens, sql) from None
         except RecursionError:
-            raise ParseError(
-                "the statement must not be nested so deeply.", span=self._span(0, len(sql))
-            ) from None
+            raise ParseError("the statement must not be nested so deeply.", span=self._span(0, len(sql))) from None
 
     def _syntax_error(self, problem: GlotParseError, tokens: list[Token], sql: str) -> ParseError:
         details = problem.errors[0] if problem.errors else {}
@@ -260,7 +254,8 @@ class Reader:
         at = next((i for i, t in enumerate(tokens) if (t.line, t.col) == place), len(tokens) - 1)
         token = tokens[at]
         text = token.text.lstrip(MARK)
-        if at == len(tokens) - 1 and text not in (")", "]") and "Unexpected" not in str(details.get("description")):
+        unfinished = text not in (")", "]") and "Unexpected" not in str(details.get("description"))
+        if at == len(tokens) - 1 and unfinished:
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))
         return ParseError(f"{text} must not stand here.", span=self._token_span(token))
 

@@ -58,6 +58,10 @@ def _is_ml(node: exp.Expression | None) -> bool:
 
 def _call(node: exp.Expression, context: Context) -> exp.Expression:
     written = node.this
+    if isinstance(written, exp.Identifier) and "." in written.name:
+        dataset, name = written.name.split(".")[-2:]
+        function = exp.Anonymous(this=name, expressions=node.expressions)
+        return exp.Dot(this=exp.to_identifier(dataset, quoted=True), expression=function)
     if not isinstance(written, str) or not written.startswith(MARK):
         return node
     name = written[len(MARK) :]

@@ -50,6 +50,4 @@ def _above(node: exp.Expression, dialect: Any) -> list[str]:
 
 def _precedes(cte: exp.Expression, inner: exp.Expression, clause: exp.With) -> bool:
     order = list(clause.expressions)
-    return any(c is inner for c in order) and order.index(cte) < next(
-        i for i, c in enumerate(order) if c is inner
-    )
+    return any(c is inner for c in order) and order.index(cte) < next(i for i, c in enumerate(order) if c is inner)

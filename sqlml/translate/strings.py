@@ -22,10 +22,7 @@ def _concat(c: Call) -> exp.Expression:
     """NULL in, NULL out (DuckDB's concat skips NULL)."""
     if len(c.args) == 1:
         return c.args[0]
-    parts = [
-        a if i or kind_of(a) in ("string", "bytes", None) else convert(a, "VARCHAR")
-        for i, a in enumerate(c.args)
-    ]
+    parts = [a if i or kind_of(a) in ("string", "bytes", None) else convert(a, "VARCHAR") for i, a in enumerate(c.args)]
     return tag(concat(parts), kind_of(c.args[0]) or "string")
 
 
@@ -195,8 +192,7 @@ def _byte_length(c: Call) -> exp.Expression:
     if kind_of(c.args[0]) == "bytes":
         return call("octet_length", c.args[0])
     return template(
-        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB))"
-        " ELSE strlen(CAST({0} AS VARCHAR)) END",
+        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB)) ELSE strlen(CAST({0} AS VARCHAR)) END",
         c.args[0],
     )
 
@@ -208,8 +204,7 @@ def _length(c: Call) -> exp.Expression:
     if kind_of(c.args[0]) == "string":
         return call("length", c.args[0])
     return template(
-        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB))"
-        " ELSE length(CAST({0} AS VARCHAR)) END",
+        "CASE WHEN typeof({0}) = 'BLOB' THEN octet_length(TRY_CAST({0} AS BLOB)) ELSE length(CAST({0} AS VARCHAR)) END",
         c.args[0],
     )
 
@@ -323,9 +318,7 @@ FUNCTIONS: dict[str, Function] = {
     "GENERATE_UUID": "CAST(uuid() AS VARCHAR)",
     "STRING": _string,
 }
-TEXT_ONLY = frozenset(
-    "LEFT RIGHT LPAD RPAD REVERSE TRIM LTRIM RTRIM REPLACE REPEAT SPLIT TO_CODE_POINTS".split()
-)
+TEXT_ONLY = frozenset("LEFT RIGHT LPAD RPAD REVERSE TRIM LTRIM RTRIM REPLACE REPEAT SPLIT TO_CODE_POINTS".split())
 """Functions that DuckDB has for STRING and not for BYTES."""
 KINDS: dict[str, str] = {
     **dict.fromkeys(

@@ -32,11 +32,7 @@ def is_cte(node: exp.Expression) -> bool:
                     return True
         else:
             with_ = parent.args.get("with_")
-            if (
-                with_ is not None
-                and with_ is not child
-                and any(c.alias.lower() == name for c in with_.expressions)
-            ):
+            if with_ is not None and with_ is not child and any(c.alias.lower() == name for c in with_.expressions):
                 return True
         child, parent = parent, parent.parent
     return False
@@ -52,11 +48,7 @@ def range_variables(select: exp.Expression) -> list[str]:
 
 def _names(item: exp.Expression) -> list[str]:
     alias = item.args.get("alias")
-    names = (
-        [c.name.lower() for c in alias.args.get("columns") or ()]
-        if isinstance(item, exp.Unnest) and alias
-        else []
-    )
+    names = [c.name.lower() for c in alias.args.get("columns") or ()] if isinstance(item, exp.Unnest) and alias else []
     if item.alias_or_name:
         names.append(item.alias_or_name.lower())
     for join in item.args.get("joins") or ():
@@ -82,9 +74,7 @@ def unnest_path(node: exp.Expression) -> exp.Expression | None:
     if scope is None:
         return None
     column = exp.column(parts[1].copy(), table=parts[0].copy())
-    path: exp.Expression = (
-        column if len(parts) == 2 else exp.Dot.build([column, *(p.copy() for p in parts[2:])])
-    )
+    path: exp.Expression = column if len(parts) == 2 else exp.Dot.build([column, *(p.copy() for p in parts[2:])])
     alias = node.args.get("alias")
     name = alias.this if alias is not None and alias.this else parts[-1].copy()
     return exp.Unnest(expressions=[path], alias=exp.TableAlias(columns=[name]))
@@ -135,9 +125,7 @@ def _default(node: exp.Table, context: Context) -> exp.Expression:
     if not isinstance(node.this, exp.Identifier):
         raise NotSupportedError("the name of a table must have at most three parts.", span=context.span(node))
     if "*" in node.name:
-        raise NotSupportedError(
-            f"the wildcard table {node.name} is not available here.", span=context.span(node)
-        )
+        raise NotSupportedError(f"the wildcard table {node.name} is not available here.", span=context.span(node))
     for part in node.parts:
         part.set("quoted", True)
     if node.args.get("db") is not None and node.db.upper() == "INFORMATION_SCHEMA":

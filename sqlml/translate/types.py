@@ -49,9 +49,7 @@ _TO_TEXT = (
     "CASE WHEN typeof({0}) = 'DOUBLE' THEN regexp_replace(CAST({0} AS VARCHAR), '\\.0$', '')"
     " WHEN typeof({0}) = 'BLOB' THEN decode(TRY_CAST({0} AS BLOB)) ELSE CAST({0} AS VARCHAR) END"
 )
-_TO_BYTES = (
-    "CASE WHEN typeof({0}) = 'VARCHAR' THEN encode(CAST({0} AS VARCHAR)) ELSE TRY_CAST({0} AS BLOB) END"
-)
+_TO_BYTES = "CASE WHEN typeof({0}) = 'VARCHAR' THEN encode(CAST({0} AS VARCHAR)) ELSE TRY_CAST({0} AS BLOB) END"
 _INTEGER_TEXT = r"^\s*[+-]?(\d+|0[xX][0-9a-fA-F]+)\s*$"
 
 
@@ -61,9 +59,7 @@ def type_name(node: exp.Expression, context: Context) -> str:
     if isinstance(node, exp.DataType) and kind is _D.USERDEFINED and isinstance(node.args.get("kind"), str):
         return str(node.args["kind"])  # rewritten before, as a field of a STRUCT
     if not isinstance(node, exp.DataType) or not isinstance(kind, exp.DType):
-        raise NotSupportedError(
-            f"{node.sql('bigquery')} must be a type that is known here.", span=context.span(node)
-        )
+        raise NotSupportedError(f"{node.sql('bigquery')} must be a type that is known here.", span=context.span(node))
     if kind is _D.ARRAY:
         return type_name(node.expressions[0], context) + "[]"
     if kind is _D.STRUCT:

@@ -57,9 +57,7 @@ def _has_fields(select: exp.Expression | None, name: str) -> bool:
     """Whether `name.field` (or `name.*`) is read anywhere below the SELECT."""
     if select is None:
         return False
-    return any(
-        c.parts[0].name.lower() == name and len(c.parts) > 1 for c in select.find_all(exp.Column) if name
-    )
+    return any(c.parts[0].name.lower() == name and len(c.parts) > 1 for c in select.find_all(exp.Column) if name)
 
 
 def _qualify(select: exp.Expression | None, unnest: exp.Expression, name: str) -> None:

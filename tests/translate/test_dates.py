@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - tables of SQL
+
 """Date and time functions: the value of each, as BigQuery's documentation and calendar arithmetic give it."""
 
 from __future__ import annotations
