@@ -8,6 +8,7 @@ values, the fitted parts of TRANSFORM); no iteration of a model uses it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -109,12 +110,13 @@ class LocalRelation:
         names: list[str] = []
         try:
             origin = self._joined(lookups, names)
-            for name, expression in (let or {}).items():
-                origin = f"(SELECT *, {expression} AS {quote_name(name)} FROM {origin})"
+            for level in _levels(let or {}):
+                items = ", ".join(f"{expression} AS {quote_name(name)}" for name, expression in level.items())
+                origin = f"(SELECT *, {items} FROM {origin})"
             keys = [f"{b} AS __k{i}" for i, b in enumerate(by)]
-            items = [f"coalesce(sum(({t})::DOUBLE), 0)" for t in terms]
+            totals = [f"coalesce(sum(({t})::DOUBLE), 0)" for t in terms]
             tail = " GROUP BY " + ", ".join(f"__k{i}" for i in range(len(by))) if by else ""
-            found = self.database.table(f"SELECT {', '.join([*keys, *items])} FROM {origin}{tail}")
+            found = self.database.table(f"SELECT {', '.join([*keys, *totals])} FROM {origin}{tail}")
         finally:
             for name in names:
                 self.database.unregister(name)
@@ -167,6 +169,19 @@ class LocalRelation:
         if self.condition is None:
             return self.source
         return f"(SELECT * FROM {self.source} WHERE {self.condition})"
+
+
+def _levels(let: Mapping[str, str]) -> list[dict[str, str]]:
+    """Named expressions in as few nested SELECTs as their references to each other allow."""
+    depth: dict[str, int] = {}
+    levels: list[dict[str, str]] = []
+    for name, expression in let.items():
+        words = set(re.findall(r"\w+", expression))
+        depth[name] = max((d + 1 for other, d in depth.items() if other in words), default=0)
+        if depth[name] == len(levels):
+            levels.append({})
+        levels[depth[name]][name] = expression
+    return levels
 
 
 @dataclass(frozen=True, slots=True)

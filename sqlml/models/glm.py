@@ -30,6 +30,9 @@ from sqlml.models.moments import Layout, layout
 from sqlml.options import Space, option
 from sqlml.schema import Column, quote_literal
 
+#: Newton's method has converged when an iteration improves the loss by less than this share: the next one
+#: would improve it by about the square.
+CONVERGED = 1e-7
 #: A categorical feature with more levels than this is looked up in a table rather than by CASE.
 CASE_LEVELS = 12
 
@@ -116,7 +119,7 @@ class Glm(Model[Any, GlmState]):
         """When the solver stops: the service's early stop, or convergence unless the user wrote otherwise."""
         if fidelity == "bigquery" or descends(options, explicit):
             return Stop(options.max_iterations, options.early_stop, options.min_rel_progress)
-        progress = options.min_rel_progress if "min_rel_progress" in explicit else 1e-12
+        progress = options.min_rel_progress if "min_rel_progress" in explicit else CONVERGED
         return Stop(options.max_iterations if "max_iterations" in explicit else 50, options.early_stop, progress)
 
     def rate(self, options: GlmOptions) -> Rate:
