@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import pool, types
@@ -92,7 +92,7 @@ def _type(found: Type) -> types.TypeEngine[Any]:
 class SqlmlCompiler(compiler.SQLCompiler):
     """Queries."""
 
-    compound_keywords: ClassVar[dict[Any, str]] = {
+    compound_keywords: dict[Any, str] = {  # noqa: RUF012 - a class variable of SQLAlchemy's that it types so
         **compiler.SQLCompiler.compound_keywords,
         selectable._CompoundSelectKeyword.UNION: "UNION DISTINCT",
         selectable._CompoundSelectKeyword.EXCEPT: "EXCEPT DISTINCT",
@@ -102,9 +102,10 @@ class SqlmlCompiler(compiler.SQLCompiler):
     def visit_cte(self, cte: Any, *args: Any, **options: Any) -> str | None:
         """WITH; GoogleSQL takes the columns of a recursive one from its first query and has no list of them."""
         text = super().visit_cte(cte, *args, **options)
-        for key in self.ctes:
+        found = self.ctes or {}
+        for key in found:
             if key.recursive:
-                self.ctes[key] = re.sub(r"^(`[^`]*`|\w+)\([^()]*\) AS", r"\1 AS", self.ctes[key])
+                found[key] = re.sub(r"^(`[^`]*`|\w+)\([^()]*\) AS", r"\1 AS", found[key])
         return text
 
     def visit_mod_binary(self, binary: Any, operator: Any, **options: Any) -> str:
