@@ -263,8 +263,11 @@ class Database:
 
     def function(
         self, name: str, call: Callable[..., Any], arguments: Sequence[str] | None, result: str, key: object = None
-    ) -> None:
+    ) -> str:
         """Register a vectorised function (Arrow arrays in, Arrow array out) once per name.
+
+        Gives the name to call it by. Inside a transaction that is another one, for a rollback takes the function
+        away and DuckDB never lets its name be used again.
 
         Args:
             name: its SQL name.
@@ -274,9 +277,11 @@ class Database:
             key: kept alive beside the function.
         """
         if name in self._instance.functions:
-            return
+            return name
         with self.lock, translated():
             self.settle()
+            if self._inside:
+                name = f"{name}_{self.fresh_name('in')}"
             types = None if arguments is None else [self.raw.type(a) for a in arguments]
             kind = self.raw.type(result)
             try:
@@ -288,6 +293,7 @@ class Database:
                     raise
             if not self._inside:
                 self._instance.functions[name] = key
+        return name
 
     # ------------------------------------------------------------ transactions
 

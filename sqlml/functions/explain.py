@@ -108,8 +108,7 @@ def _explain_predict(call: Call) -> Inline:
     explanation, score = rows.explanation, rows.found.score
     top = top_function(trained, rows, min(settings.top_k_features, len(trained.design.features)))
     # The number of features is part of the name: another call may ask for more of them.
-    name = f"sqlml_{top.name}_{trained.uid}"
-    register_function(database, name, top)
+    name = register_function(database, f"sqlml_{top.name}_{trained.uid}", top)
     arguments = ", ".join(sql for sql, _ in top.arguments)
     items = [
         *_predictions(score, trained),

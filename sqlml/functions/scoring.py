@@ -77,7 +77,7 @@ def scored(
     let = list(score.let)
     if score.function is not None:
         name = f"sqlml_{score.function.name}_{trained.uid}"
-        register_function(database, name, score.function)
+        name = register_function(database, name, score.function)
         args = ", ".join(f"({e})::{t}" for e, t in score.function.arguments)
         let.insert(0, ("__f", f"{name}({args})"))
     for name, expression in let:
@@ -88,15 +88,15 @@ def scored(
     return Scored(sql, rest, score, tables)
 
 
-def register_function(database: Database, name: str, function: BatchFunction) -> None:
-    """Make a model's vectorised function callable from SQL."""
+def register_function(database: Database, name: str, function: BatchFunction) -> str:
+    """Make a model's vectorised function callable from SQL, by the name that is returned."""
     call = function.call
 
     def run(*arrays: Any) -> Any:
         return call(*(a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays))
 
     # The arguments are cast where they are written, so the function itself takes any.
-    database.function(name, run, None, function.result)
+    return database.function(name, run, None, function.result)
 
 
 def predicted_code(score: Score, label: Label, threshold: float | None = None) -> str:

@@ -16,6 +16,8 @@ from sqlml.kernels.mlp_train import Training
 from sqlml.models.base import (
     BatchFunction,
     ClassWeightOptions,
+    ExplainRequest,
+    Explanation,
     Model,
     Score,
     SplitOptions,
@@ -24,7 +26,6 @@ from sqlml.models.base import (
     TrainingData,
 )
 from sqlml.models.blocks import dense_width
-from sqlml.models.glm import refuse_unknown_classes
 from sqlml.models.networks import (
     OPTIMIZERS,
     PROXIMAL,
@@ -33,9 +34,10 @@ from sqlml.models.networks import (
     Optimizer,
     arguments,
     check_first,
+    check_layers,
+    explanation_function,
     fit_network,
     frozen,
-    global_attributions,
     list_array,
     network_encoding,
     pack_weights,
@@ -54,9 +56,7 @@ class SupervisedOptions(NetworkOptions, SplitOptions):
     """Options of the networks with a label."""
 
     activation_fn: Activation = option("RELU", "Activation of the hidden layers.", tune=Space(always=False))
-    input_label_cols: tuple[str, ...] | None = option(
-        None, "The label column; by default the column called label."
-    )
+    input_label_cols: tuple[str, ...] | None = option(None, "The label column; by default the column called label.")
     enable_global_explain: bool = option(False, "Compute global attributions at training time.")
 
 
@@ -79,6 +79,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
 
     state = NetworkState
     wide = False
+    explain_settings = frozenset({"integrated_gradients_num_steps"})
 
     def encoding(self, options: Any) -> Encoding:
         return network_encoding()
@@ -87,6 +88,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         steps = "integrated_gradients_num_steps"
         if steps in given and not options.enable_global_explain:
             raise OptionError(f"{steps.upper()} must be given only with ENABLE_GLOBAL_EXPLAIN = TRUE.")
+        check_layers(options)
         self.settings(options, 1)
         check_penalties(options, self.optimizers(options))
 
@@ -112,16 +114,10 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         assert data.label is not None
         check_first(options, data.device)
         refuse_wide(data.design)
-        refuse_unknown_classes(data.label, options)
         network = self.network(data, options)
         settings = with_place(self.settings(options, data.rows), run.seed, data.device)
         fit = fit_network(data, network, settings, run)
-        attributions = None
-        if options.enable_global_explain:
-            attributions = global_attributions(
-                data, network, fit.weights, options.integrated_gradients_num_steps
-            )
-        return NetworkState(network, pack_weights(fit.weights), fit.device, attributions)
+        return NetworkState(network, pack_weights(fit.weights), fit.device)
 
     def network(self, data: TrainingData, options: Any) -> Network:
         """The shape that fits the columns and the label."""
@@ -149,6 +145,22 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         if many:
             return Score(vector="__f", function=function)
         return Score(("1.0 - __f", "__f") if state.network.task == "binary" else ("__f",), function=function)
+
+    def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
+        steps = request.steps or trained.options.integrated_gradients_num_steps
+        function = explanation_function(trained, request, steps)
+        task, d = trained.state.network.task, len(trained.design.features)
+        m = trained.state.network.outputs
+        parts, baseline, value = f"__f[{m + 1}:{m + d}]", f"__f[{m + d + 1}]", f"__f[{m + d + 2}]"
+        if task == "multiclass":
+            return Explanation(Score(vector=f"__f[1:{m}]", function=function), baseline, value, (), parts, (), False)
+        if task == "regression":
+            return Explanation(Score(("__f[1]",), function=function), baseline, value, (), parts, (), False)
+        score = Score(("1.0 - __f[1]", "__f[1]"), function=function)
+        code = "__c" if request.output is None else str(request.output)
+        sign = (("__s", f"(CASE WHEN {code} = 1 THEN 1.0::DOUBLE ELSE -1.0::DOUBLE END)"),)
+        signed = f"list_transform({parts}, lambda a: a * __s)"
+        return Explanation(score, f"__s * {baseline}", f"__s * {value}", (), signed, sign, False)
 
 
 def check_penalties(options: Any, optimizers: Sequence[str]) -> None:

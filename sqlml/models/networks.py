@@ -20,7 +20,7 @@ from sqlml.errors import FormatError, NotSupportedError, OptionError
 from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows
 from sqlml.kernels.mlp_train import Fit, Training, import_torch, resolve_device, train
 from sqlml.kernels.types import F32, F64
-from sqlml.models.base import BatchFunction, RegistryOptions, Trained, TrainingData
+from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
 from sqlml.models.blocks import Block, categories, decode, dense_width, expressions, read
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -37,8 +37,6 @@ MEMORY = 8 * 2**30
 STREAM_ROWS = 262_144
 #: Array columns are written out as dense numbers; wider designs are refused.
 DENSE_COLUMNS = 20_000
-#: Global attributions are taken over at most this many training rows.
-EXPLAINED_ROWS = 10_000
 
 NETWORK_KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
 _REGULARISED = Space(0.0, 10.0, "LOG")
@@ -64,9 +62,7 @@ class NetworkOptions(RegistryOptions):
     l2_reg: float = option(0.0, "L2 penalty of the optimiser.", low=0.0, tune=_REGULARISED)
     max_iterations: int = option(20, "Upper bound on the number of passes over the rows.", low=1)
     early_stop: bool = option(True, "Stop when an iteration improves the loss by less than MIN_REL_PROGRESS.")
-    min_rel_progress: float = option(
-        0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0
-    )
+    min_rel_progress: float = option(0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0)
     warm_start: bool = option(False, "Continue the training of the existing model.")
     tf_version: Literal["1.15", "2.8.0", "2.17.0"] | None = option(
         None,
@@ -83,14 +79,12 @@ class NetworkState:
         network: its shape.
         weights: the arrays of `kernels.mlp` in safetensors format.
         device: where it was trained.
-        attributions: mean absolute attribution per feature, (classes or 1, features); None unless asked for.
         errors: autoencoders: order statistics of the rows' reconstruction errors in training, ascending.
     """
 
     network: Network
     weights: bytes
     device: str = "cpu"
-    attributions: F64 | None = None
     errors: F64 | None = None
 
 
@@ -176,6 +170,12 @@ def check_first(options: NetworkOptions, device: str) -> None:
     resolve_device(device)
 
 
+def check_layers(options: NetworkOptions) -> None:
+    """HIDDEN_UNITS needs a layer."""
+    if options.hidden_units is not None and not options.hidden_units:
+        raise OptionError("HIDDEN_UNITS must have at least one layer. Got [].", hint="HIDDEN_UNITS=[16]")
+
+
 def fit_network(data: TrainingData, network: Network, settings: Training, run: Run) -> Fit:
     """Train on the rows of the statement; they are streamed when they do not fit into memory."""
     extra = {}
@@ -218,9 +218,7 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
     """
     old: NetworkState = data.previous.state
     if old.network.hidden != network.hidden or old.network.activation != network.activation:
-        raise OptionError(
-            f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training."
-        )
+        raise OptionError(f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training.")
     was, now = data.previous.design, data.design
     same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
     if not same or dense_width(was) != dense_width(now) or old.network.task != network.task:
@@ -366,25 +364,25 @@ def feature_attributions(design: Design, found: Attribution) -> F64:
     return out
 
 
-def global_attributions(data: TrainingData, network: Network, weights: Mapping[str, Any], steps: int) -> F64:
-    """Mean absolute attribution of each feature, per class (one row for numbers and two labels).
+def explanation_function(trained: Trained, request: ExplainRequest, steps: int) -> BatchFunction:
+    """Rows -> [prediction or probabilities, one attribution per feature, baseline, value] as DOUBLE[].
 
-    Over at most EXPLAINED_ROWS training rows. Units: those of the label for regression, log odds
-    or logits for classification.
+    What is explained is the output that `request` names: a number in the units of the label, the log odds of
+    the larger of two classes, or the logit of a class (of the most probable one when none is named).
     """
-    source = TrainingRows(data.train, data.design, {}, network.task)
-    rows, seen = [], 0
-    for part in source:
-        rows.append(part)
-        seen += len(part)
-        if seen >= EXPLAINED_ROWS:
-            break
-    X = np.concatenate([r.X for r in rows])[:EXPLAINED_ROWS]
-    codes = np.concatenate([r.codes for r in rows])[:EXPLAINED_ROWS]
-    ready = Frozen(network, weights)
-    unit = float(weights["target"][1]) if network.task == "regression" else 1.0
-    found = []
-    for j in range(network.outputs):
-        parts = ready.attributions(X, codes, output=j, steps=steps)
-        found.append(np.abs(feature_attributions(data.design, parts)).mean(axis=0) * unit)
-    return np.array(found)
+    state: NetworkState = trained.state
+    ready, design = frozen(state), trained.design
+    shift, scale = (float(v) for v in ready.weights["target"]) if state.network.task == "regression" else (0.0, 1.0)
+    many = state.network.task == "multiclass"
+
+    def run(*arrays: pa.Array) -> pa.Array:
+        rows = rows_of_arrays(design, arrays)
+        predicted = np.asarray(ready.predict(rows.X, rows.codes), np.float64).reshape(len(rows), -1)
+        output: Any = 0
+        if many:
+            output = predicted.argmax(axis=1) if request.output is None else request.output
+        found = ready.attributions(rows.X, rows.codes, output=output, steps=steps)
+        ends = np.column_stack([found.baseline, found.value]) * scale + shift
+        return list_array(np.hstack([predicted, feature_attributions(design, found) * scale, ends]))
+
+    return BatchFunction(run, arguments(design), "DOUBLE[]", f"explain_{request.output}_{steps}")
