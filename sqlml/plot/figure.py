@@ -13,7 +13,11 @@ from sqlml.plot.picture import Bars, Grid, Lines, Panel, Picture
 def to_svg(picture: Picture) -> str:
     """The picture as SVG. Raises `NotSupportedError` when matplotlib is not installed."""
     out = io.StringIO()
-    _figure(picture).savefig(out, format="svg")
+    figure = _figure(picture)
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "sqlml"}):  # the same picture gives the same text
+        figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
 
 
