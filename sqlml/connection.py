@@ -21,6 +21,8 @@ from sqlml.execute import Executor, Result
 from sqlml.grammar import parse
 from sqlml.plan import Session
 from sqlml.progress import Listener
+from sqlml.script import is_script
+from sqlml.script.host import run_script
 from sqlml.translate.udfs import UDFS
 
 if TYPE_CHECKING:
@@ -154,9 +156,14 @@ class Connection:
             self._temporary.clear()
             result = Result()
             try:
-                executor = Executor(self._session, sql, parameters, tuple(self._listeners), self._temporary)
-                for statement in parse(sql):
-                    result = executor.run(statement)
+                listeners = tuple(self._listeners)
+                if is_script(sql):
+                    done = run_script(self._session, sql, parameters, listeners, self._temporary)
+                    result = done if isinstance(done, Result) else result
+                else:
+                    executor = Executor(self._session, sql, parameters, listeners, self._temporary)
+                    for statement in parse(sql):
+                        result = executor.run(statement)
             except Error as error:
                 raise error.attach(sql) from None
         messages = []

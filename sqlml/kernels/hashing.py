@@ -24,7 +24,8 @@ def fingerprint64(data: NDArray[np.uint8], offsets: I64) -> U64:
 
     Args:
         data: all bytes, shape (m,), m >= offsets[-1].
-        offsets: where each string begins, shape (n + 1,), ascending; string i is data[offsets[i]:offsets[i + 1]].
+        offsets: where each string begins, shape (n + 1,), ascending; string i is
+            data[offsets[i]:offsets[i + 1]].
 
     Returns:
         The fingerprints, shape (n,), unsigned; `.view(np.int64)` is what FARM_FINGERPRINT returns.
@@ -175,7 +176,17 @@ def _long(b: _Bytes, s: I64, n: I64) -> U64:
 
 
 def _step(
-    b: _Bytes, s: I64, x: U64, y: U64, z: U64, v1: U64, v2: U64, w1: U64, w2: U64, mul: U64 | np.uint64, weight: int
+    b: _Bytes,
+    s: I64,
+    x: U64,
+    y: U64,
+    z: U64,
+    v1: U64,
+    v2: U64,
+    w1: U64,
+    w2: U64,
+    mul: U64 | np.uint64,
+    weight: int,
 ) -> tuple[U64, U64, U64, U64, U64, U64, U64]:
     """One block of 64 bytes; the last one has another multiplier and weight."""
     by = np.uint64(weight)

@@ -73,6 +73,7 @@ class Planner:
             offset=query.span.start,
             names=tuple(PREPROCESS),
             parameter=self._number,
+            variables=self.session.variables,
         )
         if not query.calls and not found:
             return text

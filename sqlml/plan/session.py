@@ -37,6 +37,10 @@ class Session:
     settings: Settings = field(default_factory=Settings)
     catalogs: dict[str, Catalog] = field(default_factory=dict)
     mounts: dict[str, str] = field(default_factory=dict)
+    #: DuckDB literals of the script variables that the running statement means, by lower-case name.
+    variables: dict[str, str] = field(default_factory=dict)
+    #: Procedures of CREATE PROCEDURE; what they are is the script package's business.
+    procedures: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def set(self, name: str, value: object, span: Span | None) -> None:
         """SET sqlml.name = value. Raises `OptionError`."""

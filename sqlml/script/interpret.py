@@ -222,7 +222,7 @@ class Interpreter:
 
     def _assign(self, node: Assign) -> None:
         if len(node.names) == 1 and self.scope.find(node.names[0]) is None and not self._is_system(node):
-            self._sql(Sql(node.span))  # a setting of the engine
+            self._setting(node)
             return
         targets = [self.scope.get(name, node.span) for name in node.names]
         if len(targets) == 1:
@@ -234,6 +234,15 @@ class Interpreter:
             found = self._spread(node)
         for target, (value, kind) in zip(targets, found, strict=True):
             self.put(target, value, kind)
+
+    def _setting(self, node: Assign) -> None:
+        """SET of a name that is no variable: a setting of the engine, or a mistake."""
+        try:
+            self._sql(Sql(node.span))
+        except Error as error:
+            if "configuration parameter" in error.message:
+                self.scope.get(node.names[0], node.span)
+            raise
 
     @staticmethod
     def _is_system(node: Assign) -> bool:

@@ -6,6 +6,7 @@ kept as places in the text; whoever runs the script evaluates them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
@@ -42,8 +43,17 @@ _STARTS = frozenset("DECLARE BEGIN IF CASE LOOP WHILE REPEAT FOR RAISE ASSERT EX
 _OPEN, _CLOSE = ("(", "[", "{"), (")", "]", "}")
 
 
+_HINT = re.compile(
+    r"\b(?:DECLARE|BEGIN|LOOP|WHILE|REPEAT|RAISE|ASSERT|EXECUTE|CALL|FUNCTION|PROCEDURE|BREAK|LEAVE|CONTINUE|ITERATE"
+    r"|RETURN)\b|(?:\A|[;:/\n])\s*(?:SET|IF|CASE|FOR)\b",
+    re.IGNORECASE,
+)
+
+
 def is_script(text: str) -> bool:
     """Whether a text has procedural statements (a plain list of statements has not)."""
+    if not _HINT.search(text):  # most texts are not, and need not be cut into tokens to see it
+        return False
     first = True
     tokens = tokenize(text)
     for at in range(len(tokens)):

@@ -88,7 +88,7 @@ def _name_columns(select: exp.Expression) -> None:
         bare = item.unnest() if isinstance(item, exp.Paren) else item
         if isinstance(bare, exp.Dot) and isinstance(bare.expression, exp.Identifier):
             items[at] = exp.alias_(item, bare.expression.name, quoted=True, copy=False)
-        elif isinstance(bare, exp.Alias | exp.Column | exp.Star | exp.Dot | exp.Aliases):
+        elif isinstance(bare, exp.Alias | exp.Column | exp.Star | exp.Aliases) or bare.is_star:
             continue
         else:
             items[at] = exp.alias_(item, f"f{count}_", copy=False)

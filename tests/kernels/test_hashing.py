@@ -33,7 +33,9 @@ def test_every_length_up_to_300() -> None:
 @pytest.mark.parametrize("low, high", [(1, 3), (4, 7), (8, 16), (17, 32), (33, 64), (65, 128), (600, 2000)])
 def test_batches_of_one_class_of_lengths(low: int, high: int) -> None:
     rng = np.random.default_rng(low)
-    values = [rng.integers(0, 256, size=int(n), dtype=np.uint8).tobytes() for n in rng.integers(low, high + 1, 50)]
+    values = [
+        rng.integers(0, 256, size=int(n), dtype=np.uint8).tobytes() for n in rng.integers(low, high + 1, 50)
+    ]
     assert ours(values) == reference(values)
 
 
@@ -45,13 +47,18 @@ def test_any_mixture(values: list[bytes]) -> None:
 
 def test_published_examples() -> None:
     values = pa.array(["1footrue", "2applefalse", "3true"])
-    assert farm_fingerprint(values).to_pylist() == [-1541654101129638711, 2794438866806483259, -4880158226897771312]
+    assert farm_fingerprint(values).to_pylist() == [
+        -1541654101129638711,
+        2794438866806483259,
+        -4880158226897771312,
+    ]
 
 
 def test_nulls_slices_and_chunks() -> None:
     values = pa.array(["skipped", "a", None, "", "ünïcode", "x" * 100])[1:]
     expected = [
-        None if v is None else int(np.uint64(farmhash.fingerprint64(v)).astype(np.int64)) for v in values.to_pylist()
+        None if v is None else int(np.uint64(farmhash.fingerprint64(v)).astype(np.int64))
+        for v in values.to_pylist()
     ]
     assert farm_fingerprint(values).to_pylist() == expected
     chunked = pa.chunked_array([values.slice(0, 2), values.slice(2)])

@@ -1,4 +1,3 @@
-
 """Date and time functions: the value of each, as BigQuery's documentation and calendar arithmetic give it."""
 
 from __future__ import annotations
@@ -205,9 +204,7 @@ def test_types_are_those_of_the_service(columns: Callable[[str], list[tuple[str,
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    a=st.dates(D(1900, 1, 1), D(2100, 1, 1)), b=st.dates(D(1900, 1, 1), D(2100, 1, 1)), day=st.integers(0, 6)
-)
+@given(a=st.dates(D(1900, 1, 1), D(2100, 1, 1)), b=st.dates(D(1900, 1, 1), D(2100, 1, 1)), day=st.integers(0, 6))
 def test_weeks_against_python(database: Any, a: dt.date, b: dt.date, day: int) -> None:
     """Weeks that begin on any day, counted by Python's calendar."""
     names = ("SUNDAY", "MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY")
@@ -236,9 +233,7 @@ def test_unknown_parts_and_formats_are_refused() -> None:
         translate("SELECT DATE_TRUNC(d, FORTNIGHT) FROM t")
     with pytest.raises(NotSupportedError, match="%i in the format of FORMAT_DATE"):
         translate("SELECT FORMAT_DATE('%i', d) FROM t")
-    with pytest.raises(
-        NotSupportedError, match="the format of FORMAT_DATE must be a string that is written out"
-    ):
+    with pytest.raises(NotSupportedError, match="the format of FORMAT_DATE must be a string that is written out"):
         translate("SELECT FORMAT_DATE(f, d) FROM t")
     with pytest.raises(ParseError, match="FORTNIGHT must be a unit"):
         translate("SELECT DATE_ADD(d, INTERVAL 1 FORTNIGHT) FROM t")

@@ -102,9 +102,7 @@ def test_value(value: Callable[[str], Any], expression: str, expected: Any) -> N
     assert value(expression) == expected
 
 
-@pytest.mark.parametrize(
-    "subscript", ["OFFSET(2)", "OFFSET(-1)", "ORDINAL(0)", "ORDINAL(3)", "OFFSET(n)", "2"]
-)
+@pytest.mark.parametrize("subscript", ["OFFSET(2)", "OFFSET(-1)", "ORDINAL(0)", "ORDINAL(3)", "OFFSET(n)", "2"])
 def test_a_subscript_out_of_bounds_is_an_error(run: Run, subscript: str) -> None:
     with pytest.raises(duckdb.Error, match="out of bounds"):
         run(f"SELECT a[{subscript}] FROM (SELECT [1, 2] AS a, 7 AS n)")
@@ -254,16 +252,12 @@ def test_query(run: Run, sql: str, expected: list[tuple[Any, ...]]) -> None:
         ),
     ],
 )
-def test_names_of_columns(
-    columns: Callable[[str], list[tuple[str, str]]], sql: str, names: list[str]
-) -> None:
+def test_names_of_columns(columns: Callable[[str], list[tuple[str, str]]], sql: str, names: list[str]) -> None:
     assert [name for name, _ in columns(sql)] == names
 
 
 def test_random_order_in_windows(run: Run) -> None:
-    rows = run(
-        "SELECT * EXCEPT (arr, st, ps), ROW_NUMBER() OVER (PARTITION BY k ORDER BY RAND()) AS r FROM ds.t"
-    )
+    rows = run("SELECT * EXCEPT (arr, st, ps), ROW_NUMBER() OVER (PARTITION BY k ORDER BY RAND()) AS r FROM ds.t")
     assert sorted(r[:3] for r in rows) == [(1, "a", 5), (2, "b", 6), (3, "a", 7)]
     assert sorted((r[1], r[4]) for r in rows) == [("a", 1), ("a", 2), ("b", 1)]
 
@@ -321,9 +315,7 @@ def test_statements(database: duckdb.DuckDBPyConnection) -> None:
     do("CREATE TABLE made.c LIKE made.b")
     do("CREATE TABLE made.d CLONE made.b")
     do("CREATE TABLE made.e COPY made.b")
-    assert do("SELECT (SELECT COUNT(*) FROM made.c), (SELECT s FROM made.d), (SELECT s FROM made.e)") == [
-        (0, 18, 18)
-    ]
+    assert do("SELECT (SELECT COUNT(*) FROM made.c), (SELECT s FROM made.d), (SELECT s FROM made.e)") == [(0, 18, 18)]
     do("CREATE OR REPLACE VIEW made.v OPTIONS (description = 'v') AS SELECT id, k FROM ds.t")
     assert do("SELECT COUNT(*) FROM made.v") == [(3,)]
     do("CREATE TEMP TABLE passing AS SELECT 1 AS x")
