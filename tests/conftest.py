@@ -34,3 +34,8 @@ def penguins(con: sqlml.Connection) -> sqlml.Connection:
     """A fresh connection that has the table `penguins`."""
     load_penguins(con)
     return con
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--update` rewrites the golden scripts."""
+    parser.addoption("--update", action="store_true", help="rewrite the expected output of tests/scripts")
