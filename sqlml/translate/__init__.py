@@ -14,13 +14,11 @@ never subclassed, so that its compiled build works, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ErrorLevel
 
-from sqlml.translate.build import span_of
+from sqlml.translate.build import span_of, to_duckdb
 from sqlml.translate.context import Context, ScalarHook, TableHook
 from sqlml.translate.plain import translate_plain
 from sqlml.translate.queries import has_aggregate, prepare
@@ -124,10 +122,3 @@ def translate_type(sql: str, *, offset: int = 0) -> str:
     context = Context(offset=offset)
     [item] = Reader("bigquery", offset - len("CAST(NULL AS ")).items(f"CAST(NULL AS {sql})")
     return type_name(item.args["to"], context)
-
-
-def to_duckdb(node: exp.Expression) -> str:
-    """DuckDB text of a tree that the functions above returned."""
-    dialect: Any = Dialect.get_or_raise("duckdb")
-    generator = dialect.generator(normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
-    return str(generator.generate(node, copy=False))

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import ErrorLevel
 
 from sqlml.errors import Span
 from sqlml.translate.read import MARK, mark_calls
@@ -194,3 +195,10 @@ def span_of(node: exp.Expression | None, offset: int = 0) -> Span | None:
     if start is None or end is None:
         return None
     return Span(offset + start, offset + end + 1)
+
+
+def to_duckdb(node: exp.Expression) -> str:
+    """DuckDB text of a tree whose calls are all plain."""
+    dialect: Any = Dialect.get_or_raise("duckdb")
+    generator = dialect.generator(normalize_functions=False, comments=False, unsupported_level=ErrorLevel.IGNORE)
+    return str(generator.generate(node, copy=False))

@@ -7,7 +7,7 @@ import re
 from sqlglot import exp
 
 from sqlml.errors import ParseError
-from sqlml.translate.build import span_of
+from sqlml.translate.build import span_of, to_duckdb
 from sqlml.translate.context import Context
 from sqlml.translate.read import Reader
 from sqlml.translate.tables import is_cte
@@ -18,7 +18,6 @@ _ML = re.compile(r"\b(ML|AI)\s*\.\s*\w+\s*\(|__ml\d+", re.IGNORECASE)
 
 def translate_plain(sql: str, context: Context) -> str:
     """`sql` with its table references and ML functions replaced where the hooks say so."""
-    from sqlml.translate import to_duckdb
     from sqlml.translate.rewrite import rewrite_ml
 
     if context.table is None and context.scalar is None and not context.variables:

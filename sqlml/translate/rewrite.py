@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from sqlml.errors import NameError, did_you_mean
 from sqlml.translate import expressions, queries, statements, types
+from sqlml.translate.build import to_duckdb
 from sqlml.translate.context import Context, take_apart
 from sqlml.translate.functions import translate_call
 from sqlml.translate.read import MARK
@@ -88,7 +89,6 @@ def _ml(whole: exp.Expression, call: exp.Expression, context: Context) -> exp.Ex
 
 def rewrite_ml(root: exp.Expression, sql: str, context: Context) -> list[tuple[int, int, str]]:
     """Plain DuckDB text: (start, end, new text) for every outermost ML function in `root`."""
-    from sqlml.translate import to_duckdb
 
     edits: list[tuple[int, int, str]] = []
     for node in list(root.walk(prune=_marked_ml)):

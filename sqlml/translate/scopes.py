@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
+
+from sqlml.translate.build import parse_duckdb, to_duckdb
 
 
 def table_node(name: str) -> exp.Table:
@@ -22,28 +22,27 @@ def visible_ctes(sql: str, tables: Collection[str]) -> dict[str, list[str]]:
         sql: DuckDB text.
         tables: unquoted names to look for.
     """
-    dialect: Any = Dialect.get_or_raise("duckdb")
     try:
-        root = dialect.parse(sql)[0]
+        root = parse_duckdb(sql)
     except SqlglotError:  # the WITH clauses stay unknown; the input may then not use them
         return {}
     found: dict[str, list[str]] = {}
     for node in root.find_all(exp.Table):
         if node.name in tables and not node.db:
-            found[node.name] = _above(node, dialect)
+            found[node.name] = _above(node)
     return found
 
 
-def _above(node: exp.Expression, dialect: Any) -> list[str]:
+def _above(node: exp.Expression) -> list[str]:
     ctes: list[str] = []
     inner: exp.Expression = node
     while (outer := inner.parent) is not None:
         clause = outer.args.get("with_") or outer.args.get("with")
         if isinstance(outer, exp.With):
             before = [c for c in outer.expressions if _precedes(c, inner, outer)]
-            ctes = [dialect.generate(c) for c in before] + ctes
+            ctes = [to_duckdb(c.copy()) for c in before] + ctes
         elif isinstance(clause, exp.With) and clause is not inner:
-            ctes = [dialect.generate(c) for c in clause.expressions] + ctes
+            ctes = [to_duckdb(c.copy()) for c in clause.expressions] + ctes
         inner = outer
     return ctes
 
