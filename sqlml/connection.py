@@ -23,6 +23,7 @@ from sqlml.plan import Session
 from sqlml.progress import Listener
 from sqlml.script import is_script
 from sqlml.script.host import run_script
+from sqlml.transform import VALIDATE
 from sqlml.translate.udfs import UDFS
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Connection:
 
     def __init__(self, database: Database):
         self._database = database
-        for udf in UDFS.values():
+        for udf in (*UDFS.values(), VALIDATE):
             database.function(udf.name, udf.function, udf.parameters, udf.returns)
         self._session = Session(database)
         self._listeners: list[Listener] = []
@@ -211,8 +212,8 @@ class Cursor:
 
     def executemany(self, sql: str, seq_of_parameters: Sequence[Parameters]) -> Self:
         """Run a statement once for each set of parameters."""
-        for parameters in seq_of_parameters:
-            self.execute(sql, parameters)
+        counts = [self.execute(sql, parameters).rowcount for parameters in seq_of_parameters]
+        self.rowcount = sum(counts) if counts and min(counts) >= 0 else -1
         return self
 
     # ------------------------------------------------------------ reading

@@ -157,6 +157,7 @@ class Lexer:
         self.text = text
         self.tokens = tokens
         self.query = query
+        self._after_path = -1
 
     def terminals(self, begin: int, end: int, *, create: bool = False) -> Iterator[Token]:
         """Terminals of tokens[begin:end]; `create` folds the query after AS and the bodies of clauses."""
@@ -170,7 +171,8 @@ class Lexer:
     def _next(self, i: int, end: int, clauses: bool) -> tuple[Token, int]:
         t = self.tokens[i]
         word = t.word()
-        before = self.tokens[i - 1].word() if i else ""
+        # A name may look like a keyword (`DROP MODEL model`); it opens nothing.
+        before = self.tokens[i - 1].word() if i and i != self._after_path else ""
         if clauses and before == "AS" and not self._names_queries(i, end):
             return self._token("QUERY", self.query(self.tokens, i, end), i, end - 1), end
         if clauses and word in ("TRANSFORM", "INPUT", "OUTPUT") and self._is(i + 1, end, TokenType.L_PAREN):
@@ -193,6 +195,8 @@ class Lexer:
             return self._token("STRING", value, i, i), i + 1
         if t.type is TokenType.NUMBER:
             return self._token("NUMBER", t.text, i, i), i + 1
+        if t.type is TokenType.DOT and i + 1 < end and self.tokens[i + 1].type is TokenType.NUMBER:
+            return self._token("NUMBER", f".{self.tokens[i + 1].text}", i, i + 1), i + 2
         if t.type is TokenType.HEX_STRING:
             return self._token("NUMBER", str(int(t.text, 16)), i, i), i + 1
         if t.type is TokenType.IDENTIFIER:
@@ -253,6 +257,7 @@ class Lexer:
         while j < end and self.tokens[j].start < match.end():
             j += 1
         name = Name(split_path(match.group()), Span(start, match.end()))
+        self._after_path = j
         return self._token("PATH", name, i, j - 1), j
 
     def _names_queries(self, i: int, end: int) -> bool:

@@ -117,6 +117,12 @@ def solve(gram: Gram, rhs: F64, ridge: F64) -> F64:
         rhs: (size,).
         ridge: (size,), not negative.
     """
+    found = _solved(gram, rhs, ridge)
+    found[gram.diagonal() + ridge == 0.0] = 0.0  # columns without a row, such as a dropped level
+    return found
+
+
+def _solved(gram: Gram, rhs: F64, ridge: F64) -> F64:
     if gram.levels and max(gram.levels) > ELIMINATE:
         rest = gram.size - max(gram.levels)
         if rest <= DENSE_LIMIT and rest * max(gram.levels) <= ELIMINATE_CELLS:

@@ -215,7 +215,7 @@ SELECT * FROM ML.ADVANCED_WEIGHTS(MODEL d.w)
 ---
 processed_input | category | weight | standard_error | p_value
 c | NULL | 421.039 | 28.9739 | 7.63219e-48
-island | Biscoe | 6.82652e-13 | nan | nan
+island | Biscoe | 0 | nan | nan
 island | Dream | -919.074 | 58.6223 | 2.1418e-55
 island | Torgersen | -523.292 | 85.5495 | 9.54552e-10
 __INTERCEPT__ | NULL | 4613.02 | NULL | NULL
