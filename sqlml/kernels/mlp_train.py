@@ -5,7 +5,7 @@ on the device, so a batch is one gather of a slice of a permuted index. The grad
 by hand instead of taped: about 25 kernels per step into buffers that are made once, which on small
 batches is several times cheaper than autograd, and can be captured in a CUDA graph as it stands.
 
-Data that does not fit comes as a re-iterable of `Rows`; a thread packs the next piece meanwhile.
+Data that does not fit comes as a re-iterable of `Rows`; the next piece is read while one is trained on.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -216,25 +215,56 @@ def _epoch(
     epoch: int,
     poll: Callable[[], None] | None,
 ) -> float:
-    """One pass over all rows in a new order; returns the weighted mean loss."""
-    torch = import_torch()
-    total, weight, steps = 0.0, 0.0, 0
-    for packed, sum_of_weights in source:
-        stepper.load(packed)
-        order = torch.randperm(len(packed), generator=generator).to(packed.device)
-        for i in range(0, len(packed), training.batch_size):
-            stepper.step(order[i : i + training.batch_size])
-            steps += 1
-            if steps % _CHECK == 0:
-                if not math.isfinite(stepper.total()):
-                    raise _diverged(training, epoch)
+    """One pass over all rows in a new order; returns the weighted mean loss.
+
+    Pieces are read in the calling thread (a database may insist on it), while the piece before is
+    trained on in another.
+    """
+    weight = 0.0
+
+    def steps(packed: Tensor) -> None:
+        _steps(stepper, packed, training, generator, epoch, None if source.streams else poll)
+
+    if not source.streams:
+        for packed, sum_of_weights in source:
+            steps(packed)
+            weight += sum_of_weights
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            running: Future[None] | None = None
+            for packed, sum_of_weights in source:
+                if running is not None:
+                    running.result()
+                running = pool.submit(steps, packed)
+                weight += sum_of_weights
                 if poll is not None:
                     poll()
-        weight += sum_of_weights
+            if running is not None:
+                running.result()
     total = stepper.take_total()
     if not weight:
         raise DataError("the training query must return at least one row with a positive weight. Got none.")
     return total / weight
+
+
+def _steps(
+    stepper: Stepper,
+    packed: Tensor,
+    training: Training,
+    generator: Any,
+    epoch: int,
+    poll: Callable[[], None] | None,
+) -> None:
+    torch = import_torch()
+    stepper.load(packed)
+    order = torch.randperm(len(packed), generator=generator).to(packed.device)
+    for count, i in enumerate(range(0, len(packed), training.batch_size), start=1):
+        stepper.step(order[i : i + training.batch_size])
+        if count % _CHECK == 0:
+            if not math.isfinite(stepper.total()):
+                raise _diverged(training, epoch)
+            if poll is not None:
+                poll()
 
 
 def _check(loss: float, before: list[float], training: Training, epoch: int) -> None:
@@ -258,9 +288,7 @@ def _stalled(losses: list[float], min_rel_progress: float) -> bool:
 class _Source:
     """Packed pieces of the training rows, again in every epoch."""
 
-    def __init__(
-        self, network: Network, rows: Rows | Iterable[Rows], target: tuple[float, float], device: str
-    ):
+    def __init__(self, network: Network, rows: Rows | Iterable[Rows], target: tuple[float, float], device: str):
         self._network, self._rows, self._target, self._device = network, rows, target, device
         self._mean_weight: float | None = None
         self._packed: tuple[Tensor, float] | None = None
@@ -269,12 +297,20 @@ class _Source:
                 raise DataError("the training query must return at least one row. Got none.")
             self._packed = self._pack(rows)
 
+    @property
+    def streams(self) -> bool:
+        """Whether the rows come in pieces."""
+        return self._packed is None
+
     def __iter__(self) -> Iterator[tuple[Tensor, float]]:
+        """(packed rows, sum of their weights)."""
         if self._packed is not None:
             yield self._packed
             return
         assert not isinstance(self._rows, Rows)
-        yield from _prefetch(self._pack(r) for r in self._rows if len(r))
+        for rows in self._rows:
+            if len(rows):
+                yield self._pack(rows)
 
     def _pack(self, rows: Rows) -> tuple[Tensor, float]:
         """[numbers | codes | target | weight] as int32 words (n, p + C + 2), and the sum of weights."""
@@ -297,42 +333,6 @@ class _Source:
             floats[:, p + C] = (rows.y.astype(np.float64) - mean) / scale
         total = float(w.sum(dtype=np.float64)) / self._mean_weight
         return torch.from_numpy(words).to(self._device), total
-
-
-def _prefetch(items: Iterable[Any]) -> Iterator[Any]:
-    """The items, with the next one made in a thread."""
-    box: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=1)
-    stop = threading.Event()
-
-    def put(kind: str, value: Any) -> bool:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                box.put((kind, value), timeout=0.1)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put("item", item):
-                    return
-            put("end", None)
-        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
-            put("error", error)
-
-    thread = threading.Thread(target=work, name="sqlml-prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            kind, value = box.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            yield value
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _thread_count(network: Network, batch_size: int) -> int:

@@ -26,6 +26,7 @@ from sqlml.models.networks import (
     Optimizer,
     TrainingRows,
     check_first,
+    check_layers,
     fit_network,
     frozen,
     network_encoding,
@@ -73,6 +74,7 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         return network_encoding(timestamps=True)
 
     def check(self, options: AutoencoderOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
+        check_layers(options)
         layers = options.hidden_units
         if layers is not None and len(layers) % 2 == 0:
             raise OptionError(
@@ -85,9 +87,7 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         refuse_wide(data.design)
         width = data.design.width
         if width > WIDEST:
-            raise DataError(
-                f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}."
-            )
+            raise DataError(f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}.")
         hidden = options.hidden_units or default_hidden(data.rows, width, width)
         if data.previous is not None and options.hidden_units is None:
             hidden = data.previous.state.network.hidden

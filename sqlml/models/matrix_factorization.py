@@ -26,6 +26,7 @@ from sqlml.models.base import (
     Model,
     RegistryOptions,
     Score,
+    SplitOptions,
     Task,
     Trained,
     TrainingData,
@@ -54,7 +55,7 @@ BATCH = 122_880
 
 
 @dataclass(frozen=True)
-class FactorOptions(RegistryOptions):
+class FactorOptions(SplitOptions, RegistryOptions):
     """Options of MATRIX_FACTORIZATION."""
 
     feedback_type: Literal["EXPLICIT", "IMPLICIT"] = option(
@@ -79,16 +80,10 @@ class FactorOptions(RegistryOptions):
     l2_reg: float = option(1.0, "L2 penalty on the vectors.", low=0.0, tune=Space(0.0, 10.0, "LOG"))
     max_iterations: int = option(20, "Upper bound on the number of sweeps.", low=1)
     early_stop: bool = option(True, "Stop when an iteration improves the loss by less than MIN_REL_PROGRESS.")
-    min_rel_progress: float = option(
-        0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0
-    )
+    min_rel_progress: float = option(0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0)
     data_split_method: Literal["AUTO_SPLIT", "RANDOM", "CUSTOM", "SEQ", "NO_SPLIT"] = option(
         "NO_SPLIT", "How ratings are divided into training and evaluation ratings."
     )
-    data_split_eval_fraction: float | None = option(
-        None, "Share of the ratings that is held out for evaluation; 0.2 when needed.", low=0.0, below=1.0
-    )
-    data_split_col: str | None = option(None, "Column that drives a CUSTOM or SEQ split.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,19 +131,14 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
                 hint = f"add {what} = '...', or name the column AS {name}."
                 raise SchemaError(f"the training query must have the column {name} of {what}.", hint=hint)
             if what == "RATING_COL" and column.kind is not Kind.NUMERIC:
-                raise SchemaError(
-                    f"the column {column.name} of RATING_COL must be numeric. Got {column.type.google}."
-                )
+                raise SchemaError(f"the column {column.name} of RATING_COL must be numeric. Got {column.type.google}.")
             if what != "RATING_COL" and column.kind not in (Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP):
-                raise SchemaError(
-                    f"the column {column.name} of {what} must be an id. Got {column.type.google}."
-                )
+                raise SchemaError(f"the column {column.name} of {what} must be an id. Got {column.type.google}.")
         used = [*names, *([options.data_split_col] if options.data_split_col else [])]
         extra = [c.name for c in columns if not any(same_name(c.name, n) for n in used)]
         if extra:
             raise SchemaError(
-                f"the training query must have only the columns {', '.join(names)}."
-                f" It also has {', '.join(extra)}.",
+                f"the training query must have only the columns {', '.join(names)}. It also has {', '.join(extra)}.",
                 hint=f"SELECT {', '.join(names)} FROM ...",
             )
 
@@ -305,9 +295,7 @@ _FACTOR_WEIGHTS = pa.list_(pa.struct([("factor", pa.int64()), ("weight", pa.floa
 def _weight_rows(name: str, ids: pa.Array, vectors: F32, bias: F32) -> pa.Table:
     n, k = vectors.shape
     factor = pa.array(np.tile(np.arange(1, k + 1), n), pa.int64())
-    pairs = pa.StructArray.from_arrays(
-        [factor, pa.array(vectors.ravel(), pa.float64())], ["factor", "weight"]
-    )
+    pairs = pa.StructArray.from_arrays([factor, pa.array(vectors.ravel(), pa.float64())], ["factor", "weight"])
     lists = pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k), pa.int32()), pairs)
     return pa.table(
         {
@@ -321,9 +309,7 @@ def _weight_rows(name: str, ids: pa.Array, vectors: F32, bias: F32) -> pa.Table:
 
 def _lists(values: F64) -> pa.Array:
     n, k = values.shape
-    return pa.ListArray.from_arrays(
-        pa.array(np.arange(0, n * k + 1, k), pa.int32()), pa.array(values.ravel())
-    )
+    return pa.ListArray.from_arrays(pa.array(np.arange(0, n * k + 1, k), pa.int32()), pa.array(values.ravel()))
 
 
 # ---------------------------------------------------------------- reading ratings

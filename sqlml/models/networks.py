@@ -132,12 +132,12 @@ class TrainingRows:
         if "y" not in block.extra:
             return rows
         y, w = block.extra["y"], block.extra.get("w")
-        kind: type[np.int32 | np.float32] = np.int32 if self.task == "multiclass" else np.float32
-        good = np.isfinite(y)  # a held-out label that training did not have
+        good = np.isfinite(y)  # a held-out label that training did not have is NaN
+        weight = None if w is None else w[good].astype(np.float32)
+        target = y[good].astype(np.int32) if self.task == "multiclass" else y[good].astype(np.float32)
         if good.all():
-            return Rows(rows.X, rows.codes, y.astype(kind), None if w is None else w.astype(np.float32))
-        weights = None if w is None else w[good].astype(np.float32)
-        return Rows(rows.X[good], rows.codes[good], y[good].astype(kind), weights)
+            return Rows(rows.X, rows.codes, target, weight)
+        return Rows(rows.X[good], rows.codes[good], target, weight)
 
     def packed(self) -> Rows:
         """All rows at once."""

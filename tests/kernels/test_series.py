@@ -251,6 +251,15 @@ def test_columns_outside_the_hierarchy_stay():
 # ---------------------------------------------------------------- the pipeline
 
 
+def test_best_intervals_are_wider_by_a_factor():
+    y = noisy(4)
+    found = series.fit(daily(y), y, series.Settings(horizon=5))
+    plain = series.arima.forecast(found.model, 5)[1]
+    ratio = found.standard_error / plain
+    np.testing.assert_allclose(ratio, ratio[0])
+    assert 1.2 <= ratio[0] < 1.3
+
+
 def noisy(seed, n=200):
     rng = np.random.default_rng(seed)
     return 50 + np.cumsum(rng.normal(size=n)) + rng.normal(size=7)[np.arange(n) % 7] * 4 + rng.normal(size=n)
@@ -262,7 +271,7 @@ def test_published_forecast(fidelity):
     found = series.fit(daily(y), y, series.Settings(horizon=30, fidelity=fidelity, everything=True))
     at = [1, 7, 11, 25, 29]
     published = [2621.33159, 2639.285993, 1845.439732, 1853.735689, 2615.993932]
-    np.testing.assert_allclose(found.forecast[at], published, rtol=0.015)
+    np.testing.assert_allclose(found.forecast[at], published, rtol=0.015 if fidelity == "bigquery" else 0.05)
     if fidelity == "bigquery":
         errors = [241.093355, 300.301186, 328.060405, 410.596551, 431.286628]
         np.testing.assert_allclose(found.standard_error[at], errors, rtol=0.12)
@@ -274,7 +283,8 @@ def test_parts_add_up_to_the_forecast():
     y = noisy(0)
     settings = series.Settings(horizon=20)
     found = series.fit(daily(y), y, settings)
-    ahead, error = series.arima.forecast(found.model, 20)
+    ahead, _ = series.arima.forecast(found.model, 20)
+    error = found.standard_error
     parts = series.future_parts(found.regular, found.seasons, found.effects, settings.calendar, 200, 20)
     np.testing.assert_allclose(found.forecast, ahead + parts)
     assert (np.diff(error) >= 0).all()
@@ -362,7 +372,7 @@ def test_failed_series_leave_a_reason():
 def test_a_record_gives_back_what_was_fitted():
     y = visits()
     y[200] += 30_000
-    settings = series.Settings(horizon=6)
+    settings = series.Settings(horizon=6, fidelity="bigquery")
     one = series.fit(daily(y), y, settings)
     other = series.fit(daily(noisy(3)), noisy(3), settings)
     record = forecasts.concatenate([forecasts.pack([other], 6), forecasts.pack(["no", one], 6)])
