@@ -7,7 +7,6 @@ statement starts.
 
 from __future__ import annotations
 
-import warnings as python_warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -149,8 +148,9 @@ class Connection:
     def _run(self, sql: str, parameters: Parameters) -> tuple[Result, list[tuple[type, Exception]]]:
         """The result of the last statement of a script, and the warnings."""
         self._check()
-        with self._database.lock, python_warnings.catch_warnings(record=True) as caught:
-            python_warnings.simplefilter("always")
+        collected: list[errors.Warning] = []
+        token = errors.notices.set(collected)
+        with self._database.lock:
             self._database.settle()
             for name in self._temporary:
                 self._database.unregister(name)
@@ -167,13 +167,9 @@ class Connection:
                         result = executor.run(statement)
             except Error as error:
                 raise error.attach(sql) from None
-        messages = []
-        for item in caught:
-            if issubclass(item.category, errors.Warning):
-                messages.append((item.category, item.message))
-            else:
-                python_warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
-        return result, messages  # type: ignore[return-value]
+            finally:
+                errors.notices.reset(token)
+        return result, [(errors.Warning, w) for w in collected]
 
 
 class Cursor:

@@ -24,6 +24,12 @@ def failing(sentence: str, span: Span | None, detail_sql: str) -> str:
     return f"error({quote_literal(head)} || {detail_sql} || '|')"
 
 
+def marked(sentence: str, span: Span | None, got: str) -> str:
+    """The message that a vectorised function raises to be read back as an error with a place."""
+    start, end = (span.start, span.end) if span else (-1, -1)
+    return f"{_MARK}|{start}|{end}|{sentence}|{got}|"
+
+
 def without_places(sql: str) -> str:
     """`sql` whose guards name no place: it is stored, and later runs for another text."""
     return _PLACE.sub(f"{_MARK}|-1|-1|", sql)

@@ -16,6 +16,7 @@ from sqlml import encode
 from sqlml.encode import Design
 from sqlml.errors import DataError, Error
 from sqlml.functions.explain import explains, global_attributions
+from sqlml.functions.drift import training_profiles
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
 from sqlml.functions.scoring import scored
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
@@ -167,6 +168,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         training_run=run.training_run,
         created=datetime.datetime.now(datetime.UTC),
         versions=versions(),
+        profile=training_profiles(relation, before, rows),
     )
     run.tell("evaluating")
     return measured(session, plan, trained, parts)
@@ -250,7 +252,7 @@ def measured(session: Session, plan: CreatePlan, trained: Trained, parts: Split)
     """The model with its metrics on the held-out rows (on all rows when none are held out)."""
     held = parts.held_out
     if plan.model.task not in SUPERVISED:
-        return replace(trained, metrics=dict(plan.model.measure(trained, held)))
+        return replace(trained, metrics=dict(plan.model.training_metrics(trained, held)))
     assert trained.label is not None and isinstance(held, LocalRelation)
     # The rows are transformed already: score them as a model without TRANSFORM.
     bare = replace(trained, transform=None, inputs=trained.design.columns)

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import pyarrow as pa
 
 from sqlml.encode import Design, Encoding
+from sqlml.errors import OptionError
+from sqlml.models.profile import ColumnProfile
 from sqlml.options import option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -201,6 +203,19 @@ class Explanation:
     exact: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Anomalies:
+    """How ML.DETECT_ANOMALIES judges a row.
+
+    Args:
+        score: what to compute for it.
+        columns: (name, SQL over the score's names), is_anomaly first.
+    """
+
+    score: Score
+    columns: tuple[tuple[str, str], ...]
+
+
 O = TypeVar("O")  # noqa: E741
 S = TypeVar("S")
 
@@ -244,6 +259,8 @@ class Model(Generic[O, S]):
     keeps_columns: ClassVar[bool] = False
     #: Settings of ML.EXPLAIN_PREDICT that this type honours besides the common ones.
     explain_settings: ClassVar[frozenset[str]] = frozenset()
+    #: False for models whose ML.EVALUATE takes no input data.
+    evaluates_rows: ClassVar[bool] = True
     #: False for models that read columns themselves, without automatic preprocessing (`data.design` is then empty).
     encoded: ClassVar[bool] = True
 
@@ -297,6 +314,10 @@ class Model(Generic[O, S]):
     def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
         """Metrics over rows (after TRANSFORM), by column; not asked of models with a label."""
         raise NotImplementedError
+
+    def training_metrics(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        """The metrics that are stored with the model; `data` are the rows held out, or all."""
+        return self.measure(trained, data)
 
     def feature_statistics(self, trained: Trained) -> tuple[FeatureStatistics, ...]:
         """The lines of ML.FEATURE_INFO."""
@@ -357,6 +378,7 @@ class Trained:
         metrics: of ML.EVALUATE without data, by column.
         evaluation: what else the functions without data need (confusion counts, scores), as arrays.
         training_run: 0 for a new model, one more for each warm start.
+        profile: how the values of the training columns (before TRANSFORM) were distributed.
     """
 
     dataset: str
@@ -383,6 +405,7 @@ class Trained:
     created: Any
     versions: Mapping[str, str]
     trials: tuple[Any, ...] = ()
+    profile: tuple[ColumnProfile, ...] = ()
 
     @property
     def path(self) -> str:
@@ -440,6 +463,10 @@ def class_weight(options: Any, label: Label | None) -> str | None:
         weights = [n / (k * c) for c in label.counts]
     elif getattr(options, "class_weights", None):
         table = dict(options.class_weights)
+        missing, extra = set(label.classes) - set(table), set(table) - set(label.classes)
+        if missing or extra:
+            what = f"lacks {', '.join(sorted(missing))}" if missing else f"names {', '.join(sorted(extra))}"
+            raise OptionError(f"CLASS_WEIGHTS must have one entry for every class. It {what}.")
         weights = [table[c] for c in label.classes]
     else:
         return None

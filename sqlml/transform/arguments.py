@@ -260,11 +260,7 @@ def _literal_shape(node: exp.Expression) -> str:
     """'n', 's', 'a', 'b', 'r' for a literal number, string, array, boolean, struct; '' when unknown."""
     if isinstance(node, exp.Literal):
         return "s" if node.is_string else "n"
-    if (
-        isinstance(node, exp.Neg | exp.Cast)
-        and isinstance(node.this, exp.Literal)
-        and not node.this.is_string
-    ):
+    if isinstance(node, exp.Neg | exp.Cast) and isinstance(node.this, exp.Literal) and not node.this.is_string:
         return "n"
     if isinstance(node, exp.Array):
         return "a"

@@ -137,9 +137,5 @@ def hash_bucketize(call: Call) -> Scalar:
     hashed = f"sqlml_farm_fingerprint({text})"
     if size == 0:
         return Scalar(hashed)
-    # 2^64 is added to a negative fingerprint by its remainder, so that no wider type is needed.
-    lift = 2**64 % size
-    return Scalar(
-        f"CAST((CAST({hashed} AS HUGEINT) % {size} + CASE WHEN {hashed} < 0 THEN {lift + size} ELSE 0 END)"
-        f" % {size} AS BIGINT)"
-    )
+    # The low 64 bits of the sign-extended fingerprint are the unsigned number.
+    return Scalar(f"CAST((CAST({hashed} AS HUGEINT) & 18446744073709551615) % {size} AS BIGINT)")

@@ -94,9 +94,7 @@ class TransformPlan:
         fitted: dict[int, str] = {}
         while len(fitted) < len(self.functions):
             ready = [
-                i
-                for i, f in enumerate(self.functions)
-                if i not in fitted and _holes(f.statistics) <= fitted.keys()
+                i for i, f in enumerate(self.functions) if i not in fitted and _holes(f.statistics) <= fitted.keys()
             ]
             wanted = [_filled(s, fitted) for i in ready for s in self.functions[i].statistics]
             values = list(relation.aggregate(wanted))
@@ -106,9 +104,7 @@ class TransformPlan:
                 texts[i] = f"({_filled(self.functions[i].replay(values[:count]), fitted)})"
                 del values[:count]
             fitted.update(texts)
-        items = tuple(
-            TransformItem(i.name, without_places(_filled(i.sql, fitted)), i.needs) for i in self.items
-        )
+        items = tuple(TransformItem(i.name, without_places(_filled(i.sql, fitted)), i.needs) for i in self.items)
         return Transform(items, self.text)
 
 
@@ -156,17 +152,13 @@ def _check_names(items: Sequence[TransformItem], places: Sequence[Span | None]) 
     seen: set[str] = set()
     for item, place in zip(items, places, strict=True):
         if item.name.casefold() in seen:
-            raise SchemaError(
-                f"The output names of TRANSFORM must differ. Got {item.name} twice.", span=place
-            )
+            raise SchemaError(f"The output names of TRANSFORM must differ. Got {item.name} twice.", span=place)
         seen.add(item.name.casefold())
 
 
 def _check_passed(name: str, items: Sequence[TransformItem], columns: tuple[Column, ...], span: Span) -> None:
     column = find(columns, name)
-    passed = column is not None and any(
-        same_name(i.name, name) and i.sql == quote_name(column.name) for i in items
-    )
+    passed = column is not None and any(same_name(i.name, name) and i.sql == quote_name(column.name) for i in items)
     if not passed:
         raise SchemaError(
             f"TRANSFORM must pass the column {name} through by its bare name.",
@@ -211,9 +203,7 @@ class _Builder:
     def _star(self, star: exp.Star) -> None:
         span = span_of(star, self.offset)
         dropped = [self._column(e) for e in star.args.get("except_") or ()]
-        replaced = {
-            self._known(a.alias, span_of(a, self.offset)).name: a for a in star.args.get("replace") or ()
-        }
+        replaced = {self._known(a.alias, span_of(a, self.offset)).name: a for a in star.args.get("replace") or ()}
         for column in self.columns:
             if column in dropped:
                 continue
@@ -293,9 +283,7 @@ class _Builder:
         column = find(self.columns, name)
         if column is None:
             known = names(self.columns)
-            raise NameError(
-                f"{name} is not a column of the training query.", span=span, hint=did_you_mean(name, known)
-            )
+            raise NameError(f"{name} is not a column of the training query.", span=span, hint=did_you_mean(name, known))
         return column
 
     def _type(self, node: exp.Expression) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlml.transform import buckets, expand, scalers, vectors, vocabulary
+from sqlml.transform import buckets, expand, scalers, tfdv, vectors, vocabulary
 from sqlml.transform.forms import Preprocess
 
 _SCALAR = {
@@ -14,6 +14,7 @@ _SCALAR = {
     "ML.NORMALIZER": vectors.normalizer,
     "ML.DISTANCE": vectors.distance,
     "ML.LP_NORM": vectors.lp_norm,
+    "ML.TFDV_VALIDATE": tfdv.tfdv_validate,
     "ML.DECODE_IMAGE": expand.not_supported,
     "ML.RESIZE_IMAGE": expand.not_supported,
     "ML.CONVERT_IMAGE_TYPE": expand.not_supported,

@@ -70,17 +70,13 @@ def _check_over(function: Preprocess, node: exp.Expression, span: Span | None) -
     name = function.name
     if not isinstance(node, exp.Window):
         if function.analytic:
-            raise ProgrammingError(
-                f"{name} must be followed by OVER().", span=span, hint=f"write {name}(...) OVER()"
-            )
+            raise ProgrammingError(f"{name} must be followed by OVER().", span=span, hint=f"write {name}(...) OVER()")
         return
     if not function.analytic:
         raise ProgrammingError(f"{name} must stand without OVER: it works on one row.", span=span)
     filled = [v for k, v in node.args.items() if v and k not in ("this", "over")]
     if filled:
-        raise ProgrammingError(
-            f"{name} must have an empty OVER(): its statistics are those of all rows.", span=span
-        )
+        raise ProgrammingError(f"{name} must have an empty OVER(): its statistics are those of all rows.", span=span)
 
 
 def raw(sql: str) -> exp.Expression:

@@ -13,9 +13,7 @@ from sqlml.transform.arguments import NUMBER, SCALAR, Call
 from sqlml.transform.forms import Analytic
 
 
-def _from_statistics(
-    statistics: Sequence[str], formula: Callable[..., str], kind: str = "DOUBLE"
-) -> Analytic:
+def _from_statistics(statistics: Sequence[str], formula: Callable[..., str], kind: str = "DOUBLE") -> Analytic:
     """An analytic function whose expression is `formula` over its statistics, windows or literals alike."""
 
     def replay(values: Sequence[object]) -> str:

@@ -65,8 +65,7 @@ def distance(call: Call) -> Scalar:
     if _dense(first) and _dense(second):
         return Scalar(_dense_distance(call, a, b, metric))
     return Scalar(
-        f"CASE WHEN {sparse} THEN {_sparse_distance(call, a, b, metric)}"
-        f" ELSE {_dense_distance(call, a, b, metric)} END"
+        f"CASE WHEN {sparse} THEN {_sparse_distance(call, a, b, metric)} ELSE {_dense_distance(call, a, b, metric)} END"
     )
 
 
@@ -106,10 +105,7 @@ def _sparse_distance(call: Call, a: str, b: str, metric: str) -> str:
     failure = failing(f"A sparse vector of {call.name} must not repeat an identifier.", call.span, "_r.k")
 
     def entries(vector: str) -> str:
-        return (
-            f"list_transform(CAST(to_json({vector}) AS JSON[]),"
-            f" lambda _e: struct_pack(k := {key}, v := {number}))"
-        )
+        return f"list_transform(CAST(to_json({vector}) AS JSON[]), lambda _e: struct_pack(k := {key}, v := {number}))"
 
     def as_map(entry: str) -> str:
         keys = f"list_transform({entry}, lambda _r: _r.k)"

@@ -126,9 +126,7 @@ def one_hot_encoder(call: Call) -> Analytic:
     ranked = _ranked("{}", top_k, threshold)
 
     def item(index: str, dropped: str | None) -> str:
-        value = (
-            f"CASE WHEN {x} = {dropped} THEN 0.0::DOUBLE ELSE 1.0::DOUBLE END" if dropped else "1.0::DOUBLE"
-        )
+        value = f"CASE WHEN {x} = {dropped} THEN 0.0::DOUBLE ELSE 1.0::DOUBLE END" if dropped else "1.0::DOUBLE"
         return f"[struct_pack(index := {index}, value := {value})]"
 
     def replay(values: Sequence[object]) -> str:

@@ -23,7 +23,7 @@ class UDF:
     name: str
     parameters: tuple[str, ...]
     returns: str
-    function: Callable[[Any], Any]
+    function: Callable[..., Any]
 
 
 def _flat(column: Any) -> Any:
