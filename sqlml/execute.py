@@ -91,8 +91,8 @@ class Executor:
     def plan(self, query: Query) -> QueryPlan:
         """The plan of a query."""
         planner = Planner(self.session, self.text, self.parameters)
-        first = query.text.split(None, 1)[0].upper() if query.text.strip() else ""
-        plain = first in DUCKDB_ONLY
+        words = [*query.text.upper().split(None, 2)[:2], "", ""]
+        plain = words[0] in DUCKDB_ONLY and words[:2] != ["EXPORT", "DATA"]
         sql = planner.sql(query, dialect="duckdb" if plain else None)
         return QueryPlan(sql, planner.computed, planner.parameters())
 

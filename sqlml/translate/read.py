@@ -48,7 +48,7 @@ _QUOTED = frozenset(
     }
 )
 _STAR_BEFORE = frozenset("SELECT DISTINCT ALL STRUCT VALUE , . (".split())
-_STATEMENTS = (exp.Query, exp.DML, exp.DDL, exp.Drop, exp.Alter, exp.TruncateTable, exp.Set, exp.Values)
+_STATEMENTS = (exp.Query, exp.DML, exp.DDL, exp.Drop, exp.Alter, exp.TruncateTable, exp.Set, exp.Values, exp.Export)
 _WORD = re.compile(r"[A-Za-z_]\w*\Z")
 
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlml.errors import NotSupportedError
 from sqlml.translate.build import cast
 from sqlml.translate.context import Context
+from sqlml.translate.exports import rewrite_export
 from sqlml.translate.types import rewrite_type_definition
 
 _KEPT_PROPERTIES = (exp.TemporaryProperty,)
@@ -103,4 +104,5 @@ RULES: dict[type[exp.Expression], Callable[[exp.Expression, Context], exp.Expres
     exp.Update: _update,
     exp.Delete: _delete,
     exp.Alter: _alter,
+    exp.Export: rewrite_export,
 }

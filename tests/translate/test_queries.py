@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlml.errors import NotSupportedError, ParseError
+from sqlml.errors import NotSupportedError, OptionError, ParseError
 from sqlml.translate import translate
 
 Run = Callable[..., list[tuple[Any, ...]]]
@@ -356,3 +357,18 @@ def test_refused_forms() -> None:
         translate("SELECT 1 AS a INNER UNION ALL BY NAME SELECT 2 AS a")
     with pytest.raises(NotSupportedError, match="wildcard"):
         translate("SELECT * FROM `p.d.events_*`")
+
+
+def test_export_data(database: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    con = database.cursor()
+    con.execute(translate(f"EXPORT DATA OPTIONS (uri = '{tmp_path}/x_*.csv', format = 'CSV', header = true,"
+                          " field_delimiter = ';', overwrite = true) AS SELECT k, x / 2 AS h FROM ds.t ORDER BY id"))  # fmt: skip
+    assert (tmp_path / "x_000000000000.csv").read_text() == "k;h\na;2.5\nb;3.0\na;3.5\n"
+    con.execute(translate(f"EXPORT DATA OPTIONS (uri = '{tmp_path}/y.parquet', format = 'PARQUET') AS SELECT 1 AS a"))
+    assert con.execute(f"SELECT a FROM '{tmp_path}/y.parquet'").fetchall() == [(1,)]
+    with pytest.raises(NotSupportedError, match="local path"):
+        translate("EXPORT DATA OPTIONS (uri = 'gs://b/x_*.csv') AS SELECT 1 AS a")
+    with pytest.raises(OptionError, match="heder is not an option"):
+        translate("EXPORT DATA OPTIONS (uri = 'x', heder = true) AS SELECT 1 AS a")
+    with pytest.raises(NotSupportedError, match="AVRO"):
+        translate("EXPORT DATA OPTIONS (uri = 'x', format = 'AVRO') AS SELECT 1 AS a")
