@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import json
 import math
+import time
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -185,14 +186,15 @@ class Catalog:
 
     def save(self, trained: Trained, settings: Mapping[str, Any]) -> None:
         """Store a model in place of the one of the same name, in one transaction."""
-        for attempt in range(6):
+        for attempt in range(12):
             try:
                 with self.database.transaction():
                     self._write(trained, settings)
                 return
             except OperationalError as error:
-                if "onflict" not in error.message or self.database.in_transaction or attempt == 5:
+                if "onflict" not in error.message or self.database.in_transaction or attempt == 11:
                     raise
+                time.sleep(0.01 * 2 ** min(attempt, 6))
 
     def _write(self, trained: Trained, settings: Mapping[str, Any]) -> None:
         self._prepare()

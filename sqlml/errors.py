@@ -8,6 +8,7 @@ then prints the excerpt. No other module formats an error.
 from __future__ import annotations
 
 import builtins
+import contextvars
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,17 @@ class Span:
 
 class Warning(builtins.Warning):  # noqa: A001 - the name is PEP 249's
     """Important warnings (PEP 249)."""
+
+
+#: Where the running statement's notices are collected; one list per thread or task.
+notices: contextvars.ContextVar[list[Warning] | None] = contextvars.ContextVar("notices", default=None)
+
+
+def notice(text: str) -> None:
+    """Tell the user something that is no error; it ends up in `Cursor.messages`."""
+    collected = notices.get()
+    if collected is not None:
+        collected.append(Warning(text))
 
 
 class Error(Exception):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sqlml.errors import OptionError, ProgrammingError, SchemaError, Warning
+from sqlml.errors import OptionError, ProgrammingError, SchemaError, notice
 from sqlml.functions.base import Call, Computed, Source, TableFunction
 from sqlml.functions.forecast import STAMP_SQL, double_columns, numbers
 from sqlml.functions.forecast_errors import METRICS
@@ -87,7 +86,7 @@ def _context(call: Call) -> int:
         raise OptionError(f"CONTEXT_WINDOW must be one of {listed}. Got {s.context_window}.", span=call.span)
     if s.model is not None:
         text = f"{call.name}: the weights of TimesFM are not part of this package; ARIMA_PLUS is used instead."
-        warnings.warn(text, Warning, stacklevel=2)
+        notice(text)
     return s.context_window or allowed[-1]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,8 +17,8 @@ from sqlml.errors import (
     OptionError,
     SchemaError,
     TrainingError,
-    Warning,
     did_you_mean,
+    notice,
 )
 from sqlml.kernels import holidays, series
 from sqlml.kernels.forecasts import Forecasts
@@ -322,7 +321,7 @@ def refuse_nothing(found: Forecasts, total: int) -> None:
         raise TrainingError(f"none of the {total} series can be modelled. The first: {text}")
     if failed:
         text = f"{len(failed)} of {len(found)} series could not be modelled; ML.ARIMA_EVALUATE says why."
-        warnings.warn(text, Warning, stacklevel=2)
+        notice(text)
 
 
 def stored_ids(table: pa.Table) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,8 @@ from sqlml.errors import (
     ProgrammingError,
     SchemaError,
     Span,
-    Warning,
     did_you_mean,
+    notice,
 )
 from sqlml.grammar import Call, CreateModel, Option, Query, constant
 from sqlml.grammar.nodes import Mode
@@ -191,7 +190,7 @@ def _note_recorded(model: Model[Any, Any], options: Any, given: Mapping[str, Giv
     known = declarations(model.options)
     for name in given:
         if name in known and known[name].note:
-            warnings.warn(f"{name.upper()}: {known[name].note}", Warning, stacklevel=2)
+            notice(f"{name.upper()}: {known[name].note}")
 
 
 def _training_query(statement: CreateModel) -> Query:
