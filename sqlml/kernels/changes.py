@@ -19,9 +19,11 @@ from sqlml.kernels.types import F64, I64, Bool
 LEVEL_WINDOW = 5
 REACH = 14
 WINDOW = 17
-STEP_THRESHOLD = 4.0
 SPIKE_WINDOW = 15
 LONGEST_SPIKE = 3
+MOST_SPIKES = 0.02
+#: Fewest points per step change: a series that moves more often is not made of levels.
+POINTS_PER_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def spikes(z: F64, threshold: float) -> Bool:
         # At the very end a spike cannot be told from the beginning of a new level.
         if stop - start <= LONGEST_SPIKE and stop < n:
             found[start:stop] = True
+    if found.mean() > MOST_SPIKES:  # what happens that often belongs to the series
+        found[:] = False
     return found
 
 
@@ -104,12 +108,13 @@ def no_steps(n: int) -> Steps:
     return Steps(np.zeros(n), np.zeros(0, np.int64), np.zeros(0))
 
 
-def steps(z: F64) -> Steps:
+def steps(z: F64, threshold: float = 4.0) -> Steps:
     """Lasting changes of level of a series without its season.
 
     Args:
         z: shape (n,). Series shorter than 3 * 29 points are returned without steps: their ordinary variation
         is unknown.
+        threshold: least height of a step, in robust standard deviations of the ordinary change of level.
     """
     n = len(z)
     nothing = no_steps(n)
@@ -128,13 +133,15 @@ def steps(z: F64) -> Steps:
     while True:
         score = np.where(open_points, excess, -1.0)
         top = float(score.max())
-        if top <= STEP_THRESHOLD * usual:
+        if top <= threshold * usual:
             break
         c = int(np.argmax(score)) + REACH
         jumps = np.diff(z[c - REACH : c + REACH + 1]) * np.sign(change[c])
         begin.append(c - REACH + 1 + int(np.argmax(jumps)))
         size.append(float(change[c]))
         open_points[max(0, c - 3 * REACH) : c + REACH + 1] = False
+    if len(begin) > max(1, n // POINTS_PER_STEP):
+        return nothing
     order = np.argsort(np.array(begin, dtype=np.int64))
     begins, sizes = np.array(begin, dtype=np.int64)[order], np.array(size, dtype=np.float64)[order]
     effect = np.zeros(n)

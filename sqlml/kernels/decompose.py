@@ -103,25 +103,28 @@ def _moving_average(y: F64, window: int) -> F64:
     return mean
 
 
-def _smooth_cycles(y: F64, period: int) -> F64:
+def _smooth_cycles(y: F64, period: int, window: int) -> F64:
     """Each cycle-subseries smoothed and extended by one cycle on either side, shape (n + 2 period,)."""
     n = len(y)
     out = np.empty(n + 2 * period)
     full, extra = divmod(n, period)
-    jump = math.ceil(SEASONAL_WINDOW / 10)
+    jump = math.ceil(window / 10)
     # Subseries come in at most two lengths: each is smoothed as one block.
     for start, stop, length in ((0, extra, full + 1), (extra, period, full)):
         if start == stop:
             continue
         columns = np.arange(start, stop)
         index = columns[:, None] + period * np.arange(length)
-        smooth = loess(y[index], SEASONAL_WINDOW, degree=0, jump=jump, margin=1)
+        smooth = loess(y[index], window, degree=0, jump=jump, margin=1)
         out[columns[:, None] + period * np.arange(length + 2)] = smooth
     return out
 
 
-def stl(y: F64, period: int) -> F64:
+def stl(y: F64, period: int, window: int = SEASONAL_WINDOW) -> F64:
     """The seasonal part of y, shape (n,); needs 2 <= period <= n / 2.
+
+    Args:
+        window: cycles that are smoothed together; the larger, the steadier the season.
 
     Raises:
         ValueError: fewer than two whole periods.
@@ -129,12 +132,12 @@ def stl(y: F64, period: int) -> F64:
     n = len(y)
     if period < 2 or n < 2 * period:
         raise ValueError(f"A season of {period} points needs at least {2 * period} points. Got {n}.")
-    trend_window = next_odd(math.ceil(1.5 * period / (1 - 1.5 / SEASONAL_WINDOW)))
+    trend_window = next_odd(math.ceil(1.5 * period / (1 - 1.5 / window)))
     low_window = next_odd(period)
     trend = np.zeros(n)
     seasonal = np.zeros(n)
     for _ in range(INNER_ITERATIONS):
-        cycles = _smooth_cycles(y - trend, period)
+        cycles = _smooth_cycles(y - trend, period, window)
         low = _moving_average(_moving_average(_moving_average(cycles, period), period), 3)
         low = loess(low, low_window, degree=1, jump=math.ceil(low_window / 10))
         seasonal = cycles[period : period + n] - low

@@ -145,7 +145,9 @@ def find(y: F64, frequency: Frequency, wanted: Sequence[str] = ("AUTO",)) -> tup
     return tuple(sorted(found, key=lambda pair: pair[1]))
 
 
-def separate(y: F64, seasons: Sequence[tuple[str, float]], *, sloped: bool) -> tuple[Season, ...]:
+def separate(
+    y: F64, seasons: Sequence[tuple[str, float]], *, sloped: bool, window: int = decompose.SEASONAL_WINDOW
+) -> tuple[Season, ...]:
     """The parts of several seasons, from short to long and once more round.
 
     Args:
@@ -157,7 +159,7 @@ def separate(y: F64, seasons: Sequence[tuple[str, float]], *, sloped: bool) -> t
     for _ in range(2 if len(seasons) > 1 else 1):
         for i, (_, period) in enumerate(seasons):
             others = parts.sum(axis=0) - parts[i]
-            parts[i], coefficients[i] = _part(y - others, period)
+            parts[i], coefficients[i] = _part(y - others, period, window)
     out = []
     for (name, period), part, c in zip(seasons, parts, coefficients, strict=True):
         level, slope = _onward(part, round(period), sloped) if _is_whole(period) else (c, np.zeros(0))
@@ -174,9 +176,9 @@ def extend(period: float, level: F64, slope: F64, n: int, count: int) -> F64:
     return _wave(level, period, n + h)
 
 
-def _part(y: F64, period: float) -> tuple[F64, F64]:
+def _part(y: F64, period: float, window: int = decompose.SEASONAL_WINDOW) -> tuple[F64, F64]:
     if _is_whole(period):
-        return decompose.stl(y, round(period)), np.zeros(0)
+        return decompose.stl(y, round(period), window), np.zeros(0)
     coefficients = _shrunk(y, period)
     return _wave(coefficients, period, np.arange(len(y))), coefficients
 

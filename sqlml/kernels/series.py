@@ -23,6 +23,16 @@ Fidelity = Literal["best", "bigquery"]
 # in the daily visits of the Google Analytics sample.
 SPIKE_THRESHOLD = {"best": 8.0, "bigquery": 11.0}
 SHORTEST = 3
+# Cycles smoothed together, and the height of a step in units of the usual change. The service's are 7 and 4;
+# on the
+# held-out tails of public series steadier seasons and fewer steps forecast better.
+SEASONAL_WINDOW = {"best": 15, "bigquery": 7}
+STEP_THRESHOLD = {"best": 8.0, "bigquery": 4.0}
+# A model that was chosen on the data predicts worse than its variance says: neither the order nor the
+# coefficients nor
+# the season are known. Wider by this factor, 95% intervals hold about 93% of the held-out values of public
+# series.
+WIDENING = {"best": 1.2, "bigquery": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +123,7 @@ def fit_regular(whole: Regular, settings: Settings) -> Fitted:
     model = model_trend(parts, settings)
     n, h = len(whole.values), settings.horizon
     values_ahead, error = arima.forecast(model, h)
+    error = error * WIDENING[settings.fidelity] * _freedom(model, n, settings)
     ahead = values_ahead + future_parts(whole, parts.seasons, parts.effects, settings.calendar, n, h)
     return Fitted(
         whole,
@@ -149,9 +160,9 @@ def take_apart(whole: Regular, settings: Settings) -> Adjusted:
     """Holidays, spikes, seasons and steps of a series, in this order."""
     y = whole.values
     n = len(y)
-    sloped = settings.fidelity == "bigquery"
+    sloped, window = settings.fidelity == "bigquery", SEASONAL_WINDOW[settings.fidelity]
     periods = seasons.find(y, whole.frequency, settings.seasonalities)
-    parts = seasons.separate(y, periods, sloped=sloped)
+    parts = seasons.separate(y, periods, sloped=sloped, window=window)
     seasonal = _total(parts, n)
     holiday, effects = _holidays(whole, y - seasonal, settings)
     spiked = np.zeros(n)
@@ -162,10 +173,10 @@ def take_apart(whole: Regular, settings: Settings) -> Adjusted:
     if holiday.any() or spiked.any():
         cleaned = y - holiday - spiked
         periods = seasons.find(cleaned, whole.frequency, settings.seasonalities)
-        parts = seasons.separate(cleaned, periods, sloped=sloped)
+        parts = seasons.separate(cleaned, periods, sloped=sloped, window=window)
         seasonal = _total(parts, n)
     z = y - holiday - spiked - seasonal
-    steps = changes.steps(z) if settings.adjust_steps else changes.no_steps(n)
+    steps = changes.steps(z, STEP_THRESHOLD[settings.fidelity]) if settings.adjust_steps else changes.no_steps(n)
     return Adjusted(parts, holiday, spiked, steps, effects, z - steps.effect)
 
 
@@ -229,6 +240,15 @@ def bounded(x: F64, lower: float | None, upper: float | None) -> F64:
     if upper is not None:
         x = np.minimum(x, np.nextafter(upper, -np.inf))
     return x
+
+
+def _freedom(model: arima.Arima, n: int, settings: Settings) -> float:
+    """Standard deviation per degree of freedom over the maximum-likelihood one; 1 for the service's."""
+    if settings.fidelity == "bigquery":
+        return 1.0
+    size = trend_length(n, settings) - model.d
+    used = len(model.phi) + len(model.theta) + int(model.has_constant)
+    return float(np.sqrt(size / max(size - used, 1)))
 
 
 def _total(parts: tuple[seasons.Season, ...], n: int) -> F64:
