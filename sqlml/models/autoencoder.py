@@ -17,7 +17,7 @@ from sqlml.errors import DataError, OptionError
 from sqlml.kernels.mlp import Network, Rows, default_hidden
 from sqlml.kernels.mlp_train import Training
 from sqlml.kernels.types import F64
-from sqlml.models.base import Model, Score, Task, Trained, TrainingData
+from sqlml.models.base import Anomalies, Model, Score, Task, Trained, TrainingData
 from sqlml.models.blocks import dense_width
 from sqlml.models.networks import (
     OPTIMIZERS,
@@ -37,7 +37,7 @@ from sqlml.models.networks import (
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
-from sqlml.schema import Column
+from sqlml.schema import Column, quote_literal
 
 METRICS = ("mean_absolute_error", "mean_squared_error", "mean_squared_log_error")
 #: Order statistics of the training errors that are kept.
@@ -127,6 +127,12 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
     def reconstruction(self, trained: Trained) -> Score:
         """The errors of a row as three values, in the order of METRICS."""
         return Score(vector="__f", function=vector_function(trained, "errors", "reconstruction_errors"))
+
+    def anomalies(self, trained: Trained, contamination: float) -> Anomalies:
+        """Rows whose reconstruction error is larger than that of most training rows."""
+        cut = float(np.quantile(trained.state.errors, 1.0 - contamination))
+        columns = (("is_anomaly", f"__f[2] > {quote_literal(cut)}"), ("mean_squared_error", "__f[2]"))
+        return Anomalies(self.reconstruction(trained), columns)
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         return METRICS

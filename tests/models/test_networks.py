@@ -256,14 +256,28 @@ def test_penalties_and_activations_are_honoured(con):
         assert found[1] > 1.2 * found[0]
 
 
+def test_anomalies_are_the_rows_that_are_hard_to_reproduce(con):
+    create(con, "AUTOENCODER", hidden_units="[16, 2, 16]", max_iterations=40, learn_rate=0.01)
+    call = "ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.1 AS contamination), TABLE known)"
+    found = rows(con, f"SELECT is_anomaly, mean_squared_error FROM {call}")
+    flagged, errors = np.array([r[0] for r in found]), np.array([r[1] for r in found])
+    assert flagged.sum() == pytest.approx(34, abs=2)
+    assert errors[flagged].min() > errors[~flagged].max()
+    loss = rows(con, "SELECT mean_squared_error FROM ML.RECONSTRUCTION_LOSS(MODEL m, TABLE known)")
+    np.testing.assert_allclose(errors, [r[0] for r in loss])
+
+
 @pytest.mark.parametrize("kind", [k for k in NETWORKS if k != "AUTOENCODER"])
-def test_global_attributions_are_kept(con, kind):
-    create(con, kind, enable_global_explain="TRUE", max_iterations=20, learn_rate=0.01)
-    found = rows(con, "SELECT feature, attribution FROM ML.GLOBAL_EXPLAIN(MODEL m)")
-    assert len(found) == 6 and found == sorted(found, key=lambda r: -r[1]) and found[0][1] > 0.0
-    if "CLASSIFIER" in kind:
-        levels = rows(con, "SELECT * FROM ML.GLOBAL_EXPLAIN(MODEL m, STRUCT(TRUE AS class_level_explain))")
-        assert len(levels) == 18
+def test_predictions_are_explained(con, kind):
+    create(con, kind, enable_global_explain="TRUE", max_iterations=20, learn_rate=0.01, activation_fn="'TANH'")
+    assert len(rows(con, "SELECT * FROM ML.GLOBAL_EXPLAIN(MODEL m)")) == 6
+    settings = "STRUCT(6 AS top_k_features, 40 AS integrated_gradients_num_steps)"
+    query = "SELECT top_feature_attributions, baseline_prediction_value, prediction_value, approximation_error"
+    for parts, baseline, value, error in rows(
+        con, f"{query} FROM ML.EXPLAIN_PREDICT(MODEL m, TABLE known, {settings})"
+    ):
+        assert baseline + sum(p["attribution"] for p in parts) == pytest.approx(value, rel=0.05, abs=0.05)
+        assert error < 0.2
 
 
 # ---------------------------------------------------------------- refusals
