@@ -39,9 +39,7 @@ def run(con: Any) -> None:
 
 def sides(rows: int) -> Sequence[Side]:
     """The whole row count and three smaller ones."""
-    return [
-        Side(f"{rows // share:,} rows", setup, run, linear.quality_sqlml, rows // share) for share in SHARES
-    ]
+    return [Side(f"{rows // share:,} rows", setup, run, linear.quality_sqlml, rows // share) for share in SHARES]
 
 
 def per_row(medians: dict[str, Median]) -> float:

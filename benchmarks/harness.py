@@ -124,9 +124,7 @@ def measure_in_child(name: str, side: Side, task: Task) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if done.returncode or not lines:
-        raise SystemExit(
-            f"{name}: side {side.name!r} failed (exit code {done.returncode})\n{done.stderr[-4000:]}"
-        )
+        raise SystemExit(f"{name}: side {side.name!r} failed (exit code {done.returncode})\n{done.stderr[-4000:]}")
     return dict(json.loads(lines[-1].removeprefix(MARK)))
 
 
@@ -154,9 +152,7 @@ def machine() -> dict[str, Any]:
     model = platform.processor()
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as handle:
-            model = next(
-                (line.split(":", 1)[1].strip() for line in handle if line.startswith("model name")), model
-            )
+            model = next((line.split(":", 1)[1].strip() for line in handle if line.startswith("model name")), model)
     except OSError:
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -49,9 +49,7 @@ def run_predict(con: Any) -> float:
 def setup_by_hand(task: Task) -> Any:
     """Write the expression down from the model's weights."""
     con = setup(task)
-    weights = con.execute(
-        "SELECT processed_input, weight, category_weights FROM ML.WEIGHTS(MODEL small)"
-    ).fetchall()
+    weights = con.execute("SELECT processed_input, weight, category_weights FROM ML.WEIGHTS(MODEL small)").fetchall()
     terms = []
     for name, weight, categories in weights:
         if name == "__INTERCEPT__":

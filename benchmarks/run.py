@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import flat, linear, logistic, predict_linear, startup
+from benchmarks import flat, linear, logistic, predict_linear, shell, startup
 from benchmarks.harness import (
     MARK,
     Benchmark,
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "logistic": logistic.BENCHMARK,
     "flat": flat.BENCHMARK,
     "predict_linear": predict_linear.BENCHMARK,
+    "shell": shell.BENCHMARK,
     "startup": startup.BENCHMARK,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -97,9 +98,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("name", choices=[*BENCHMARKS, "all"])
-    parser.add_argument(
-        "--rows", type=int, help="rows of the training table (each benchmark has its own default)"
-    )
+    parser.add_argument("--rows", type=int, help="rows of the training table (each benchmark has its own default)")
     parser.add_argument("--repeat", type=int, help="repetitions of each side (default 3)")
     parser.add_argument("--folder", type=pathlib.Path, help="where generated data is kept between runs")
     parser.add_argument("--no-save", action="store_true", help="do not write the result file")

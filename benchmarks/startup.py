@@ -7,9 +7,7 @@ from typing import Any
 
 from benchmarks.harness import Benchmark, Median, Side, Target, Task
 
-COLUMNS = ",\n".join(
-    f"  IF(culmen_length_mm > {i}, culmen_depth_mm * {i}.5, NULL) AS f{i}" for i in range(40)
-)
+COLUMNS = ",\n".join(f"  IF(culmen_length_mm > {i}, culmen_depth_mm * {i}.5, NULL) AS f{i}" for i in range(40))
 LONG = f"""
 EXPLAIN CREATE OR REPLACE MODEL long_statement
 OPTIONS (

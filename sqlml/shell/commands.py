@@ -123,9 +123,7 @@ def _describe(session: Session, rest: str) -> None:
         raise UsageError(f"there is no model {rest}." + (f" Did you mean {near}?" if near else ""))
     kind = str(facts[0]["model_type"])
     answers = [f for f, kinds in vocabulary().answers.items() if kind.upper() in kinds]
-    lines = [
-        f"{key}: {value}" for key, value in facts[0].items() if value is not None and key != "training_query"
-    ]
+    lines = [f"{key}: {value}" for key, value in facts[0].items() if value is not None and key != "training_query"]
     lines += ["functions: " + ", ".join(answers), "training query:", str(facts[0].get("training_query"))]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()

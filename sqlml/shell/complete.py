@@ -125,9 +125,7 @@ def _sources(place: _Place, names: Names, vocabulary: Vocabulary) -> Iterator[tu
     yield "function", vocabulary.functions
 
 
-def _inside_string(
-    place: _Place, names: Names, vocabulary: Vocabulary
-) -> Iterator[tuple[str, Iterable[str]]]:
+def _inside_string(place: _Place, names: Names, vocabulary: Vocabulary) -> Iterator[tuple[str, Iterable[str]]]:
     """`model_type = '...`, `option = '...`, `input_label_cols = ['...`."""
     if "OPTIONS" not in place.calls:
         return
@@ -168,9 +166,7 @@ def _functions(prefix: str, names: Names, vocabulary: Vocabulary) -> list[str]:
     """The functions that an existing model answers come first."""
     types = {kind.upper() for kind in names.models.values()}
     functions = [name for name in vocabulary.functions if name.startswith(prefix)]
-    useful = [
-        name for name in functions if name not in vocabulary.answers or vocabulary.answers[name] & types
-    ]
+    useful = [name for name in functions if name not in vocabulary.answers or vocabulary.answers[name] & types]
     return [name[3:] for name in [*useful, *(name for name in functions if name not in useful)]]
 
 

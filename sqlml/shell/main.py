@@ -44,16 +44,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("database", nargs="?", default=":memory:", help="a DuckDB file (default: in memory)")
     result.add_argument("-c", "--command", action=_Work, dest="work", metavar="SQL", help="run SQL and end")
-    result.add_argument(
-        "-f", "--file", action=_Work, dest="work", metavar="FILE", help="run a script and end"
-    )
+    result.add_argument("-f", "--file", action=_Work, dest="work", metavar="FILE", help="run a script and end")
     result.add_argument("--continue", action="store_true", dest="keep_going", help="go on after an SQL error")
     result.add_argument("--format", choices=FORMATS, default="table", help="how results are written")
     result.add_argument("--output", metavar="FILE", help="write results to a file instead of stdout")
     result.add_argument("--read-only", action="store_true", help="open the database without writing to it")
-    result.add_argument(
-        "--dialect", choices=("bigquery", "duckdb"), default="bigquery", help="dialect of queries"
-    )
+    result.add_argument("--dialect", choices=("bigquery", "duckdb"), default="bigquery", help="dialect of queries")
     result.add_argument(
         "--fidelity",
         choices=("best", "bigquery"),
@@ -195,9 +191,7 @@ def _decode(data: bytes, name: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{name} must be UTF-8. Got byte 0x{data[error.start]:02x} in line {line}."
-        ) from None
+        raise ValueError(f"{name} must be UTF-8. Got byte 0x{data[error.start]:02x} in line {line}.") from None
 
 
 def _mount(text: str) -> tuple[str, str]:

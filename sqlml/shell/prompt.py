@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def converse(session: Session) -> int:
     """Read and run until the user leaves; returns the exit code."""
     import sqlml
 
-    prompt = _prompt(session)
+    cache = NameCache(session)
+    prompt = _prompt(session, cache)
     app = prompt.app
 
     def failed(error: BaseException) -> None:
@@ -57,6 +59,8 @@ def converse(session: Session) -> int:
             session.complain(str(error))
             return 1
         session.script(text, keep_going=True)
+        if session.changed:
+            cache.prepare()
     return 0
 
 
@@ -68,7 +72,7 @@ def history_path() -> pathlib.Path:
     return pathlib.Path(state) / "sqlml" / "history"
 
 
-def _prompt(session: Session) -> PromptSession[str]:
+def _prompt(session: Session, cache: NameCache) -> PromptSession[str]:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory, History, InMemoryHistory
     from prompt_toolkit.styles import Style
@@ -96,7 +100,7 @@ def _prompt(session: Session) -> PromptSession[str]:
         history=history,
         lexer=_lexer() if session.color else None,
         style=Style.from_dict(style if session.color else {}),
-        completer=_completer(session),
+        completer=_completer(cache),
         complete_while_typing=False,
         enable_history_search=False,
         enable_open_in_editor=True,
@@ -171,32 +175,36 @@ def _lexer() -> Lexer:
 
 
 class NameCache:
-    """The database's names, read again after a statement has run."""
+    """The database's names, read again after a statement has run, while the next one is being typed."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._names = Names()
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Read in the background."""
+        threading.Thread(target=self.get, name="sqlml-names", daemon=True).start()
 
     def get(self) -> Names:
         """The names; on an error of the database the ones known before."""
         from sqlml.errors import Error
 
-        if self._session.changed:
-            try:
-                self._names = read_names(self._session.connection)
-                self._session.changed = False
-            except Error:
-                return self._names
-        return self._names
+        with self._lock:
+            if self._session.changed:
+                try:
+                    self._names = read_names(self._session.connection)
+                    self._session.changed = False
+                except Error:
+                    return self._names
+            return self._names
 
 
-def _completer(session: Session) -> Completer:
+def _completer(cache: NameCache) -> Completer:
     from prompt_toolkit.completion import Completer, Completion
 
     from sqlml.shell.commands import complete_command
     from sqlml.shell.complete import candidates
-
-    cache = NameCache(session)
 
     class SqlCompleter(Completer):
         """Candidates at the cursor."""
