@@ -68,6 +68,9 @@ def score_source(call: Call) -> tuple[Rows, Scored]:
 def _evaluate(call: Call) -> Computed:
     refuse_threshold(call)
     refuse_trials(call)
+    if call.source is not None and not call.kind.evaluates_rows:
+        text = f"{call.name} takes no input data for {call.model.model} models."
+        raise OptionError(text, span=call.source.span)
     if call.kind.task in SUPERVISED:
         names: Sequence[str] = CLASSIFICATION if call.model.label and call.model.label.classes else REGRESSION
     else:

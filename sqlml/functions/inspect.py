@@ -1,4 +1,6 @@
-"""What a model holds: ML.WEIGHTS, ML.ADVANCED_WEIGHTS, ML.FEATURE_INFO, ML.TRAINING_INFO."""
+"""What a model holds: ML.WEIGHTS, ML.ADVANCED_WEIGHTS, ML.CENTROIDS, ML.PRINCIPAL_COMPONENTS,
+ML.PRINCIPAL_COMPONENT_INFO, ML.FEATURE_INFO, ML.TRAINING_INFO.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,13 @@ class WeightsSettings:
     standardize: bool = option(False, "Weights of features scaled to mean 0 and deviation 1.")
 
 
+@dataclass(frozen=True)
+class CentroidsSettings:
+    """Settings of ML.CENTROIDS."""
+
+    standardize: bool = option(False, "Numbers as if every feature had mean 0 and deviation 1.")
+
+
 def fixed(answer: Fixed) -> Computed:
     """An answer of the model as a relation."""
     return Computed(answer.columns, lambda: answer.table)
@@ -40,6 +49,18 @@ def _advanced(call: Call) -> Computed:
     except NotSupportedError as error:
         error.span = error.span or call.span
         raise
+
+
+def _centroids(call: Call) -> Computed:
+    return fixed(call.kind.centroids(call.model, call.settings.standardize))  # type: ignore[attr-defined]
+
+
+def _components(call: Call) -> Computed:
+    return fixed(call.kind.principal_components(call.model))  # type: ignore[attr-defined]
+
+
+def _component_info(call: Call) -> Computed:
+    return fixed(call.kind.principal_component_info(call.model))  # type: ignore[attr-defined]
 
 
 def _feature_info(call: Call) -> Computed:
@@ -72,6 +93,25 @@ ADVANCED_WEIGHTS = TableFunction(
     run=_advanced,
     settings=WeightsSettings,
     asks="advanced_weights",
+)
+CENTROIDS = TableFunction(
+    name="ML.CENTROIDS",
+    doc="The centers of the clusters, feature by feature.",
+    run=_centroids,
+    settings=CentroidsSettings,
+    asks="centroids",
+)
+PRINCIPAL_COMPONENTS = TableFunction(
+    name="ML.PRINCIPAL_COMPONENTS",
+    doc="The principal components, feature by feature.",
+    run=_components,
+    asks="principal_components",
+)
+PRINCIPAL_COMPONENT_INFO = TableFunction(
+    name="ML.PRINCIPAL_COMPONENT_INFO",
+    doc="The variance that each principal component explains.",
+    run=_component_info,
+    asks="principal_component_info",
 )
 FEATURE_INFO = TableFunction(
     name="ML.FEATURE_INFO", doc="Statistics of the columns that a model was trained on.", run=_feature_info

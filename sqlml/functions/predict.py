@@ -8,7 +8,7 @@ from sqlml.functions.base import Call, Inline, TableFunction, refuse_threshold, 
 from sqlml.functions.scoring import Scored, predicted_code, scored
 from sqlml.models.base import Label, Task
 from sqlml.options import option
-from sqlml.schema import quote_literal, quote_name
+from sqlml.schema import quote_literal, quote_name, same_name
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class PredictSettings:
     """Settings of ML.PREDICT."""
 
     threshold: float | None = option(None, "Cut-off of the larger of two labels; 0.5 by default.", low=0.0, high=1.0)
-    keep_original_columns: bool = option(False, "Keep the input columns (PCA only).")
+    keep_original_columns: bool = option(False, "Keep the feature columns (PCA only).")
     trial_id: int | None = option(None, "The trial of a tuned model.", low=1)
 
 
@@ -25,9 +25,19 @@ def _run(call: Call) -> Inline:
     refuse_trials(call)
     found = scored(call.context.database, call.model, call.data.sql, call.data.columns, call.data.span)
     items = prediction_items(call, found)
-    keep = call.kind.task is not Task.REDUCTION or call.settings.keep_original_columns or call.kind.keeps_columns
-    rest = f", {found.rest}" if keep else ""
-    return Inline(f"(SELECT {', '.join(items)}{rest} FROM {found.sql})", found.tables)
+    if call.kind.task is not Task.REDUCTION or call.settings.keep_original_columns or call.kind.keeps_columns:
+        items.append(found.rest)
+    else:
+        items += _others(call)
+    return Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables)
+
+
+def _others(call: Call) -> list[str]:
+    """Columns that are not features (ids), which the service passes on with reduced dimensions too."""
+    owner = "" if call.model.transform is None else "__in."
+    used = [c.name for c in call.model.inputs]
+    others = [c.name for c in call.data.columns if not any(same_name(c.name, u) for u in used)]
+    return [f"{owner}{quote_name(n)} AS {quote_name(n)}" for n in others]
 
 
 def prediction_items(call: Call, found: Scored) -> list[str]:

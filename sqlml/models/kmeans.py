@@ -1,0 +1,459 @@
+"""KMEANS: Lloyd's algorithm, over encoded rows in memory while they are few, by SQL sums beyond that.
+
+In memory a step costs what the fastest libraries need; the rows are then kept at most `CACHE_BYTES` large, in
+single precision above `DOUBLE_BYTES`. Beyond the limit every step is one GROUP BY inside DuckDB, and memory
+does not grow with the rows. Starting rows are chosen by a hash of their content, so that neither the order of
+the rows nor the number of threads matters.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from sqlml.encode import Category, Design, Encoding, Number, Set
+from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
+from sqlml.kernels import kmeans as kernel
+from sqlml.kernels.kmeans import Geometry, Passes, Rows, Step
+from sqlml.kernels.types import F64
+from sqlml.models.base import (
+    Anomalies,
+    BatchFunction,
+    Fixed,
+    Model,
+    RegistryOptions,
+    Score,
+    Task,
+    Trained,
+    TrainingData,
+)
+from sqlml.models.blocks import categories, decode, expressions
+from sqlml.models.kmeans_sql import distance_score, geometry, nearest_names, normalized_names, offset, sql_pass
+from sqlml.models.networks import arguments, list_array
+from sqlml.options import Space, option
+from sqlml.progress import Run
+from sqlml.relation import Relation
+from sqlml.schema import Column, Kind, find, names, quote_literal, quote_name
+
+#: The encoded rows are kept in memory up to this size, or an eighth of DuckDB's memory limit if that is less.
+CACHE_BYTES = 512 * 2**20
+#: Kept rows have double precision up to this size.
+DOUBLE_BYTES = 64 * 2**20
+#: Starting rows are drawn from about so many rows.
+SAMPLE = 20_000
+#: Draws of RANDOM that are compared.
+DRAWS = 8
+#: Most products (centers x plain columns) that are written as SQL.
+SQL_PRODUCTS = 1500
+#: Order statistics of the normalised training distances that are kept, and the rows they are taken from
+#: when the rows are not in memory.
+KEPT, QUANTILE_ROWS = 10_001, 200_000
+ACCEPTS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP, Kind.STRUCT, Kind.VECTOR, Kind.SET})
+METRICS = ("davies_bouldin_index", "mean_squared_distance")
+#: Distances that ML.PREDICT lists.
+LISTED = 5
+
+_CATEGORY = pa.list_(pa.struct([("category", pa.string()), ("value", pa.float64())]))
+CENTROID_COLUMNS = (
+    ("centroid_id", "BIGINT", pa.int64()),
+    ("feature", "VARCHAR", pa.string()),
+    ("numerical_value", "DOUBLE", pa.float64()),
+    ("categorical_value", "STRUCT(category VARCHAR, value DOUBLE)[]", _CATEGORY),
+    ("geography_value", "VARCHAR", pa.string()),
+)
+_CLUSTER = pa.struct([("centroid_id", pa.int64()), ("cluster_radius", pa.float64()), ("cluster_size", pa.int64())])
+TRAINING_COLUMNS = (
+    ("training_run", "BIGINT", pa.int64()),
+    ("iteration", "BIGINT", pa.int64()),
+    ("loss", "DOUBLE", pa.float64()),
+    ("learning_rate", "DOUBLE", pa.float64()),
+    ("duration_ms", "BIGINT", pa.int64()),
+    (
+        "cluster_info",
+        "STRUCT(centroid_id BIGINT, cluster_radius DOUBLE, cluster_size BIGINT)[]",
+        pa.list_(_CLUSTER),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class KMeansOptions(RegistryOptions):
+    """Options of KMEANS."""
+
+    num_clusters: int | None = option(
+        None, "Number of clusters; log10 of the number of rows by default.", low=2, high=100, tune=Space(2, 10)
+    )
+    kmeans_init_method: Literal["RANDOM", "KMEANS++", "CUSTOM"] = option(
+        "RANDOM", "How the first centers are chosen: random rows, k-means++, or the rows that KMEANS_INIT_COL marks."
+    )
+    kmeans_init_col: str | None = option(None, "BOOL column that is TRUE in the rows that are the first centers.")
+    distance_type: Literal["EUCLIDEAN", "COSINE"] = option("EUCLIDEAN", "How distances are measured.")
+    standardize_features: bool = option(True, "Scale numbers to mean 0 and deviation 1.")
+    max_iterations: int = option(20, "Upper bound on the number of iterations.", low=1)
+    early_stop: bool = option(True, "Stop when an iteration improves the loss by less than MIN_REL_PROGRESS.")
+    min_rel_progress: float = option(0.01, "Smallest relative improvement of the loss needed to go on.", low=0.0)
+    warm_start: bool = option(False, "Continue the training of the existing model.")
+
+
+@dataclass(frozen=True, slots=True)
+class KMeansState:
+    """Clusters, in the coordinates of the design (columns as in `kernels.kmeans.Geometry`).
+
+    Args:
+        centers: (k, width): what distances are measured to; unit vectors for cosine.
+        means: (k, width): mean of the rows of each cluster; the centers themselves for Euclidean distance.
+        counts: (k,): training rows.
+        radii: (k,): root mean square distance of the training rows.
+        quantiles: evenly spaced order statistics of the training rows' normalised distances, ascending.
+    """
+
+    centers: F64
+    means: F64
+    counts: F64
+    radii: F64
+    quantiles: F64
+
+
+class KMeans(Model[KMeansOptions, KMeansState]):
+    """K-means clustering."""
+
+    names = ("KMEANS",)
+    task = Task.CLUSTERING
+    options = KMeansOptions
+    state = KMeansState
+    doc = "Clusters of similar rows by k-means."
+
+    def encoding(self, options: KMeansOptions) -> Encoding:
+        return Encoding("standardize" if options.standardize_features else "as_is", "one_hot", ACCEPTS)
+
+    def check(self, options: KMeansOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
+        custom = options.kmeans_init_method == "CUSTOM"
+        if custom and options.kmeans_init_col is None:
+            hint = "add KMEANS_INIT_COL='...', a BOOL column of the training query."
+            raise OptionError("KMEANS_INIT_METHOD 'CUSTOM' must come with KMEANS_INIT_COL.", hint=hint)
+        if options.kmeans_init_col is None:
+            return
+        if not custom:
+            raise OptionError("KMEANS_INIT_COL must be given only with KMEANS_INIT_METHOD='CUSTOM'.")
+        column = find(columns, options.kmeans_init_col)
+        if column is None:
+            near = did_you_mean(options.kmeans_init_col, names(columns))
+            text = f"KMEANS_INIT_COL must name a column of the training query. Got {options.kmeans_init_col}."
+            raise SchemaError(text, hint=near)
+        if column.type.name != "BOOLEAN":
+            raise SchemaError(f"KMEANS_INIT_COL must name a BOOL column. {column.name} is {column.type.google}.")
+
+    def reserved(self, options: KMeansOptions) -> tuple[str, ...]:
+        return (options.kmeans_init_col,) if options.kmeans_init_col else ()
+
+    def train(self, data: TrainingData, options: KMeansOptions, run: Run) -> KMeansState:
+        cosine = options.distance_type == "COSINE"
+        geo, moves = geometry(data.design, cosine), offset(data.design, cosine)
+        start = first_centers(data, options, run, geo) - moves
+        cached = _cached(data, geo)
+        if cached is not None:
+            one_pass: Callable[[F64], Step] = Passes(lambda: cached, geo)
+        elif len(start) * geo.dense <= SQL_PRODUCTS:
+            one_pass = sql_pass(data.train, data.design, cosine)
+        else:
+            one_pass = Passes(lambda: _rows(data.train, data.design, moves), geo)
+
+        def report(i: int, found: Step) -> None:
+            run.report(i, found.loss, cluster_info=_cluster_info(found))
+
+        fit = kernel.lloyd(
+            one_pass,
+            start,
+            max_iterations=options.max_iterations,
+            min_progress=options.min_rel_progress if options.early_stop else None,
+            report=report,
+        )
+        found, radii = fit.last, fit.last.radii()
+        means = np.where(found.counts[:, None] > 0, found.sums / np.maximum(found.counts, 1.0)[:, None], fit.centers)
+        blocks = cached if cached is not None else _rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
+        quantiles = _quantiles(blocks, fit.centers, radii, geo)
+        centers = fit.centers + moves
+        return KMeansState(centers, means if cosine else centers, found.counts, radii, quantiles)
+
+    # ------------------------------------------------------------ answers
+
+    def score(self, trained: Trained) -> Score:
+        """Distances to every center; names `__nearest` (from 1)."""
+        score = _distances(trained)
+        return _with(score, nearest_names(score, len(trained.state.centers)))
+
+    def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
+        score = _distances(trained)
+        few = min(len(trained.state.centers), LISTED)
+        item = "{'CENTROID_ID': z, 'DISTANCE': y[z]}"
+        ranked = f"list_transform(list_grade_up(y)[1:{few}], lambda z: {item})"
+        # A list of one element is mapped to bind its value to the name y.
+        found = f"list_transform([{score.list()}], lambda y: {ranked})[1]"
+        return (("CENTROID_ID", "__nearest"), ("NEAREST_CENTROIDS_DISTANCE", found))
+
+    def anomalies(self, trained: Trained, contamination: float) -> Anomalies:
+        """Rows whose distance, measured in radii of the nearest cluster, is larger than most training rows'."""
+        score = _distances(trained)
+        cut = quote_literal(float(np.quantile(trained.state.quantiles, 1.0 - contamination)))
+        columns = (
+            ("is_anomaly", f"__normalized > {cut}"),
+            ("normalized_distance", "__normalized"),
+            ("centroid_id", "__closest"),
+        )
+        return Anomalies(_with(score, normalized_names(score, trained.state.radii)), columns)
+
+    def metric_names(self, trained: Trained) -> tuple[str, ...]:
+        return METRICS
+
+    def training_metrics(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        state = trained.state
+        return _metrics(trained, Step(state.counts, state.means, state.radii**2 * state.counts))
+
+    def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        cosine = trained.options.distance_type == "COSINE"
+        design, moves = trained.design, offset(trained.design, cosine)
+        passes = Passes(lambda: _rows(data, design, moves, trained_rows=False), geometry(design, cosine))
+        found = passes(trained.state.centers - moves)
+        if not found.counts.sum():
+            raise DataError("the evaluation must have at least one row.")
+        return _metrics(trained, found)
+
+    def centroids(self, trained: Trained, standardize: bool) -> Fixed:
+        """The rows of ML.CENTROIDS."""
+        rows = []
+        for i, mean in enumerate(trained.state.means):
+            about: dict[str, Any] = {"centroid_id": i + 1, "geography_value": None}
+            rows += [{**about, **r} for r in _features(trained.design, mean, standardize)]
+        return Fixed.of(CENTROID_COLUMNS, rows)
+
+    def training_info(self, trained: Trained) -> Fixed:
+        rows = []
+        for i in reversed(trained.iterations):
+            row = {name: getattr(i, name) for name, _, _ in TRAINING_COLUMNS[:-1]}
+            rows.append({**row, "cluster_info": i.extra.get("cluster_info")})
+        return Fixed.of(TRAINING_COLUMNS, rows)
+
+
+# ---------------------------------------------------------------- reading rows
+
+
+def _rows(relation: Relation, design: Design, moves: F64, *, trained_rows: bool = True) -> Iterator[Rows]:
+    """Blocks of rows in the coordinates of training (less the offset)."""
+    wanted = expressions(design)
+    for i, f in enumerate(design.features):
+        if isinstance(f, Number):
+            wanted[f"f{i}"] = f.scaled(trained_rows)
+    for batch in relation.batches(wanted, 65_536):
+        X, codes = decode(design, {name: batch.column(i) for i, name in enumerate(wanted)})
+        yield Rows(X - moves[: X.shape[1]] if moves.any() else X, codes)
+
+
+def _cached(data: TrainingData, geo: Geometry) -> list[Rows] | None:
+    """All rows, when they are small enough to be kept."""
+    cells = data.rows * (geo.dense + len(geo.levels))
+    if 4 * cells > min(CACHE_BYTES, _memory_limit(data.train) // 8):
+        return None
+    kind = np.float64 if 8 * cells <= DOUBLE_BYTES else np.float32
+    moves = offset(data.design, geo.cosine)
+    return [Rows(r.X.astype(kind, copy=False), r.codes) for r in _rows(data.train, data.design, moves)]
+
+
+def _memory_limit(relation: Relation) -> int:
+    """DuckDB's memory limit in bytes, as it prints it ("18.6 GiB")."""
+    text = str(relation.aggregate(["current_setting('memory_limit')"])[0])
+    found = re.fullmatch(r"([\d.]+) (bytes|KiB|MiB|GiB|TiB)", text)
+    if found is None:
+        return CACHE_BYTES * 8
+    return int(float(found[1]) * 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(found[2]))
+
+
+# ---------------------------------------------------------------- the first centers
+
+
+def _content(design: Design, seed: int) -> str:
+    """SQL of a hash of a row's content."""
+    return f"hash({', '.join([*(quote_name(c.name) for c in design.columns), str(seed)])})"
+
+
+def content_sample(data: TrainingData, rows: int, seed: int = 0) -> Relation:
+    """About so many rows, chosen by their content."""
+    if data.rows <= rows:
+        return data.train
+    below = int(2**64 * (rows / data.rows))
+    return data.train.where(f"{_content(data.design, seed)} < {below}::UBIGINT")
+
+
+def first_centers(data: TrainingData, options: KMeansOptions, run: Run, geo: Geometry) -> F64:
+    """(k, width): where the iterations start. Raises `DataError` when there are too few rows."""
+    if data.previous is not None:
+        return _continued(data, options, geo)
+    k = options.num_clusters or max(2, min(100, round(math.log10(data.rows))))
+    if options.kmeans_init_method == "CUSTOM":
+        return _marked(data, options, geo)
+    if data.rows < k:
+        raise DataError(f"NUM_CLUSTERS must not be larger than the number of rows. Got {k} for {_many(data.rows)}.")
+    rows = _sampled(data, run.seed)
+    if len(kernel.distinct(rows)) < k:
+        rows = _sampled(data, run.seed, k)
+        there = len(kernel.distinct(rows))
+        if there < k:
+            text = "NUM_CLUSTERS must not be larger than the number of different rows."
+            raise DataError(f"{text} Got {k}, and {'1 is' if there == 1 else f'{there} are'} different.")
+    moves = offset(data.design, geo.cosine)
+    rows = Rows(rows.X - moves[: geo.dense], rows.codes)
+    if options.kmeans_init_method == "KMEANS++":
+        return kernel.plus_plus(rows, k, geo, generator=run.generator()) + moves
+    draws = DRAWS if data.fidelity == "best" else 1
+    return kernel.random_rows(rows, k, geo, draws=draws, generator=run.generator()) + moves
+
+
+def _many(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
+
+
+def _sampled(data: TrainingData, seed: int, different: int | None = None) -> Rows:
+    """Rows in the order of their hash: a sample, or so many different ones of all."""
+    content = _content(data.design, seed)
+    wanted = expressions(data.design)
+    items = ", ".join(f"{sql} AS {name}" for name, sql in wanted.items())
+    if different is None:
+        table = content_sample(data, SAMPLE, seed).table(f"{items}, {content} AS h FROM {{rows}}")
+    else:
+        tail = f"GROUP BY ALL ORDER BY h LIMIT {different}"
+        table = data.train.table(f"{items}, min({content}) AS h FROM {{rows}} {tail}")
+    X, codes = decode(data.design, {name: table.column(name) for name in wanted})
+    rows = Rows(X, codes)
+    order = np.lexsort([*reversed([*X.T, *codes]), table.column("h").to_numpy()])
+    return rows.take(order.astype(np.int64))
+
+
+def _marked(data: TrainingData, options: KMeansOptions, geo: Geometry) -> F64:
+    assert options.kmeans_init_col is not None
+    marked = data.train.where(quote_name(options.kmeans_init_col))
+    n, wanted = marked.count(), options.num_clusters
+    if n != (wanted or n) or not 2 <= n <= 100:
+        asked = f"NUM_CLUSTERS ({wanted})" if wanted else "2 to 100"
+        raise DataError(f"KMEANS_INIT_COL must be TRUE in {asked} rows. It is TRUE in {n}.")
+    blocks = list(_rows(marked, data.design, np.zeros(geo.width)))
+    X = np.concatenate([b.X for b in blocks])
+    rows = Rows(X, tuple(np.concatenate([b.codes[i] for b in blocks]) for i in range(len(geo.levels))))
+    return kernel.dense_matrix(rows.take(kernel.order_of(rows)), geo)
+
+
+def _continued(data: TrainingData, options: KMeansOptions, geo: Geometry) -> F64:
+    """The centers of the earlier model in the coordinates of the new rows."""
+    old = data.previous
+    if old.options.distance_type != options.distance_type:
+        raise OptionError("DISTANCE_TYPE must stay what it was under WARM_START.")
+    if "num_clusters" in data.given and options.num_clusters not in (None, len(old.state.centers)):
+        raise OptionError(f"NUM_CLUSTERS must stay {len(old.state.centers)} under WARM_START.")
+    same = [(type(f), f.name, f.width if not isinstance(f, (Category, Set)) else 0) for f in data.design.features]
+    if same != [(type(f), f.name, f.width if not isinstance(f, (Category, Set)) else 0) for f in old.design.features]:
+        raise OptionError("WARM_START must keep the columns of the first training.")
+    out = np.zeros((len(old.state.means), geo.width))
+    before = _slices(old.design)
+    for f, at in _slices(data.design).items():
+        was, values = next((g, old.state.means[:, s]) for g, s in before.items() if g.name == f.name)
+        if isinstance(f, Number) and isinstance(was, Number):
+            out[:, at] = (values * was.scale + was.shift - f.shift) / f.scale
+        elif isinstance(f, (Category, Set)) and isinstance(was, (Category, Set)):
+            place = {level: i for i, level in enumerate(was.levels)}
+            for i, level in enumerate(f.levels):
+                if level in place:
+                    out[:, at.start + i] = values[:, place[level]]
+        else:
+            out[:, at] = values
+    return out
+
+
+def _slices(design: Design) -> dict[Any, slice]:
+    """Feature -> its matrix columns, in the order of the features."""
+    geo = geometry(design, cosine=False)
+    found, at, starts = {}, 0, iter(geo.starts())
+    for f in design.features:
+        if isinstance(f, Category):
+            begin = next(starts)
+        else:
+            begin, at = at, at + f.width
+        found[f] = slice(begin, begin + (len(f.levels) if isinstance(f, Category) else f.width))
+    return found
+
+
+# ---------------------------------------------------------------- results
+
+
+def _cluster_info(found: Step) -> list[dict[str, object]]:
+    return [
+        {"centroid_id": j + 1, "cluster_radius": float(r), "cluster_size": int(n)}
+        for j, (r, n) in enumerate(zip(found.radii(), found.counts, strict=True))
+    ]
+
+
+def _quantiles(blocks: Any, centers: F64, radii: F64, geo: Geometry) -> F64:
+    """Evenly spaced order statistics of the rows' normalised distances: all of few."""
+    n = max(256, kernel.SCORES // len(centers))
+    parts = [
+        kernel.normalized(kernel.square_distances(piece, centers, geo), radii)
+        for rows in blocks
+        for piece in (rows.take(slice(at, at + n)) for at in range(0, len(rows), n))
+    ]
+    values = np.sort(np.concatenate(parts)) if parts else np.zeros(1)
+    if len(values) > KEPT:
+        values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
+    return values.astype(np.float64)
+
+
+def _metrics(trained: Trained, found: Step) -> Mapping[str, float | None]:
+    cosine = trained.options.distance_type == "COSINE"
+    index = kernel.davies_bouldin(trained.state.centers, found.radii(), cosine)
+    return dict(zip(METRICS, (index, found.loss), strict=True))
+
+
+def _features(design: Design, mean: F64, standardize: bool) -> list[dict[str, Any]]:
+    """A center feature by feature: numbers in original units, shares of the categories that occur."""
+    found = []
+    for f, at in _slices(design).items():
+        row: dict[str, Any] = {"feature": f.name, "numerical_value": None, "categorical_value": []}
+        values = mean[at]
+        if isinstance(f, Number):
+            value = float(values[0]) * f.scale + f.shift
+            if standardize:
+                value = (value - f.mean) / f.stddev if f.stddev > 0.0 else 0.0
+            row["numerical_value"] = value
+        else:
+            listed = f.levels if isinstance(f, (Category, Set)) else tuple(str(i) for i in range(f.width))
+            keep = [v > 0.0 or not isinstance(f, (Category, Set)) for v in values]
+            row["categorical_value"] = [
+                {"category": "_null_filler" if n is None else n, "value": float(v)}
+                for n, v, k in zip(listed, values, keep, strict=True)
+                if k
+            ]
+        found.append(row)
+    return found
+
+
+def _with(score: Score, more: Sequence[tuple[str, str]]) -> Score:
+    return Score(score.values, score.vector, (*score.let, *more), score.lookups, score.function)
+
+
+def _distances(trained: Trained) -> Score:
+    """A row's distances to all centers, as SQL or, when there would be too much of it, by a function."""
+    cosine = trained.options.distance_type == "COSINE"
+    geo, centers = geometry(trained.design, cosine), trained.state.centers
+    scalars = sum(f.width for f in trained.design.features if isinstance(f, (Number, Set)))
+    if len(centers) * (scalars + len(categories(trained.design))) <= SQL_PRODUCTS:
+        return distance_score(trained.design, centers, cosine)
+    moves = offset(trained.design, cosine)
+
+    def run(*arrays: pa.Array) -> pa.Array:
+        X, codes = decode(trained.design, {f"f{i}": a for i, a in enumerate(arrays)})
+        found = kernel.square_distances(Rows(X - moves[: geo.dense], codes), centers - moves, geo)
+        return list_array(np.ascontiguousarray(np.sqrt(np.asarray(found, dtype=np.float64)).T))
+
+    return Score(vector="__f", function=BatchFunction(run, arguments(trained.design), "DOUBLE[]"))
