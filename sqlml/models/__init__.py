@@ -58,6 +58,18 @@ def _matrix_factorization() -> Model[Any, Any]:
     return MatrixFactorization()
 
 
+def _kmeans() -> Model[Any, Any]:
+    from sqlml.models.kmeans import KMeans
+
+    return KMeans()
+
+
+def _pca() -> Model[Any, Any]:
+    from sqlml.models.pca import Pca
+
+    return Pca()
+
+
 def _arima_plus() -> Model[Any, Any]:
     from sqlml.models.arima_plus import ArimaPlus
 
@@ -76,10 +88,7 @@ def _transform_only() -> Model[Any, Any]:
     return TransformOnly()
 
 
-class Registry(Mapping[str, Model[Any, Any]]):
-    """Model types by name; a file is imported when its type is first asked for."""
-
-    def __init__(self, loaders: Mapping[str, Callable[[], Model[Any, Any]]]):
+def __init__(self, loaders: Mapping[str, Callable[[], Model[Any, Any]]]):
         self._loaders = dict(loaders)
         self._loaded: dict[Callable[[], Model[Any, Any]], Model[Any, Any]] = {}
 
@@ -110,6 +119,8 @@ MODELS = Registry(
         "DNN_LINEAR_COMBINED_REGRESSOR": _wide_regressor,
         "AUTOENCODER": _autoencoder,
         "MATRIX_FACTORIZATION": _matrix_factorization,
+        "KMEANS": _kmeans,
+        "PCA": _pca,
         "ARIMA_PLUS": _arima_plus,
         "TRANSFORM_ONLY": _transform_only,
         "ARIMA": _arima_plus,
@@ -119,6 +130,7 @@ MODELS = Registry(
 
 #: Names of BigQuery ML's model types that cannot be made here, with the reason.
 ELSEWHERE: dict[str, str] = {
+    "CONTRIBUTION_ANALYSIS": "contribution analysis is not built yet.",
     "TENSORFLOW": "imported TensorFlow models are not supported.",
     "TENSORFLOW_LITE": "imported TensorFlow Lite models are not supported.",
     "ONNX": "imported ONNX models are not supported yet.",
@@ -128,11 +140,8 @@ ELSEWHERE: dict[str, str] = {
     "BOOSTED_TREE_REGRESSOR": "boosted trees are not built yet.",
     "RANDOM_FOREST_CLASSIFIER": "random forests are not built yet.",
     "RANDOM_FOREST_REGRESSOR": "random forests are not built yet.",
-    "KMEANS": "k-means is not built yet.",
-    "PCA": "PCA is not built yet.",
     "AUTOML_CLASSIFIER": "AutoML is not built yet.",
     "AUTOML_REGRESSOR": "AutoML is not built yet.",
-    "CONTRIBUTION_ANALYSIS": "contribution analysis is not built yet.",
 }
 
 
