@@ -57,9 +57,7 @@ def test_two_processes_read_at_once(path: str) -> None:
 
 def test_a_locked_file_is_told(path: str) -> None:
     with sqlml.connect(path):
-        code = (
-            f"import sqlml\ntry:\n sqlml.connect({path!r})\nexcept sqlml.OperationalError as e:\n print(e)"
-        )
+        code = f"import sqlml\ntry:\n sqlml.connect({path!r})\nexcept sqlml.OperationalError as e:\n print(e)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "locked by another process" in done.stdout
 
@@ -99,7 +97,9 @@ while True:
 
 def test_a_query_keeps_the_model_that_it_was_planned_with(path: str) -> None:
     with sqlml.connect(path) as con:
-        con.execute("CREATE TABLE many AS SELECT p.* FROM penguins AS p CROSS JOIN UNNEST(GENERATE_ARRAY(1, 2000)) AS i")
+        con.execute(
+            "CREATE TABLE many AS SELECT p.* FROM penguins AS p CROSS JOIN UNNEST(GENERATE_ARRAY(1, 2000)) AS i"
+        )
         expected = con.execute("SELECT SUM(predicted_body_mass_g) FROM ML.PREDICT(MODEL m, TABLE many)").fetchall()
         cursor = con.execute("SELECT predicted_body_mass_g FROM ML.PREDICT(MODEL m, TABLE many)")
         first = cursor.fetchone()
@@ -163,7 +163,9 @@ def test_expired_models_are_gone(path: str) -> None:
 def test_models_of_other_databases(path: str, tmp_path: pathlib.Path) -> None:
     with sqlml.connect(str(tmp_path / "other.duckdb")) as con:
         con.duckdb.execute(f"ATTACH '{path}' AS zoo")
-        found = con.execute("SELECT COUNT(*) FROM ML.PREDICT(MODEL zoo.main.m, (SELECT * FROM zoo.main.penguins))").fetchall()
+        found = con.execute(
+            "SELECT COUNT(*) FROM ML.PREDICT(MODEL zoo.main.m, (SELECT * FROM zoo.main.penguins))"
+        ).fetchall()
         assert found == [(344,)]
 
 

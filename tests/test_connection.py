@@ -87,9 +87,9 @@ def test_transactions(con: sqlml.Connection) -> None:
 def test_temporary_tables_train(con: sqlml.Connection) -> None:
     con.execute("CREATE TEMP TABLE t AS SELECT 1.0 AS x, 2.0 AS label UNION ALL SELECT 2.0, 4.0")
     con.execute("CREATE MODEL m OPTIONS(model_type='linear_reg') AS SELECT * FROM t")
-    assert con.execute("SELECT predicted_label FROM ML.PREDICT(MODEL m, (SELECT 3.0 AS x))").fetchone() == pytest.approx(
-        (6.0,)
-    )
+    assert con.execute(
+        "SELECT predicted_label FROM ML.PREDICT(MODEL m, (SELECT 3.0 AS x))"
+    ).fetchone() == pytest.approx((6.0,))
 
 
 def test_threads_may_share_a_connection(con: sqlml.Connection) -> None:
@@ -139,14 +139,20 @@ def test_listeners_see_and_cancel(penguins: sqlml.Connection) -> None:
     penguins.execute(statement)
     stop()
     assert seen[0] == "reading" and "training" in seen and seen[-1] == "saving"
-    before = penguins.execute("SELECT created FROM (SELECT creation_time AS created FROM INFORMATION_SCHEMA.MODELS)").fetchall()
+    before = penguins.execute(
+        "SELECT created FROM (SELECT creation_time AS created FROM INFORMATION_SCHEMA.MODELS)"
+    ).fetchall()
     remove = penguins.listen(lambda event: event.stage != "training")
     with pytest.raises(sqlml.OperationalError, match="cancelled"):
         penguins.execute(statement)
     remove()
-    after = penguins.execute("SELECT created FROM (SELECT creation_time AS created FROM INFORMATION_SCHEMA.MODELS)").fetchall()
+    after = penguins.execute(
+        "SELECT created FROM (SELECT creation_time AS created FROM INFORMATION_SCHEMA.MODELS)"
+    ).fetchall()
     assert before == after and len(after) == 1
-    left = penguins.duckdb.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '%sqlml_rows%'").fetchall()
+    left = penguins.duckdb.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name LIKE '%sqlml_rows%'"
+    ).fetchall()
     assert left == [(0,)]
 
 

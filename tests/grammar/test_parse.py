@@ -124,11 +124,15 @@ def test_clauses_and_named_queries() -> None:
     assert found.transform is not None and found.transform.text == "a, ML.STANDARD_SCALER(b) OVER() AS c"
     assert text[found.transform.span.start : found.transform.span.end] == found.transform.text
     assert [name for name, _ in found.queries] == ["training_data", "custom_holiday"]
-    remote = create("CREATE MODEL m INPUT(a STRING) OUTPUT(b ARRAY<INT64>) REMOTE WITH CONNECTION `p.us.c` OPTIONS(e='x')")
+    remote = create(
+        "CREATE MODEL m INPUT(a STRING) OUTPUT(b ARRAY<INT64>) REMOTE WITH CONNECTION `p.us.c` OPTIONS(e='x')"
+    )
     assert remote.remote and remote.connection is not None and remote.connection.parts == ("p", "us", "c")
 
 
-@pytest.mark.parametrize("query", ["SELECT 1", "(SELECT 1)", "WITH a AS (SELECT 1) SELECT * FROM a", "(SELECT 1) UNION ALL SELECT 2"])
+@pytest.mark.parametrize(
+    "query", ["SELECT 1", "(SELECT 1)", "WITH a AS (SELECT 1) SELECT * FROM a", "(SELECT 1) UNION ALL SELECT 2"]
+)
 def test_training_queries(query: str) -> None:
     found = create(f"CREATE MODEL m OPTIONS(a=1) AS {query}")
     assert found.query is not None and found.query.text == query
