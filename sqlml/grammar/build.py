@@ -138,7 +138,7 @@ class _Parser:
 
     def _run(self, start: str, tokens: list[Tok], begin: int, end: int, create: bool = False) -> Any:
         lexer = Lexer(self.text, tokens, self.folder.query)
-        stream = lexer.terminals(begin, end, create=create)
+        stream = lexer.terminals(begin, end, create=create, call=start == "arguments")
         try:
             tree = _lark().parse(stream, start=start)
         except UnexpectedToken as error:

@@ -159,10 +159,19 @@ class Lexer:
         self.query = query
         self._after_path = -1
 
-    def terminals(self, begin: int, end: int, *, create: bool = False) -> Iterator[Token]:
-        """Terminals of tokens[begin:end]; `create` folds the query after AS and the bodies of clauses."""
+    def terminals(
+        self, begin: int, end: int, *, create: bool = False, call: bool = False
+    ) -> Iterator[Token]:
+        """Terminals of tokens[begin:end]; `create` folds the query after AS and the bodies of clauses.
+
+        The first bracket of the arguments of a `call` is its own, also where a query follows at once.
+        """
         i = begin
         depth = 0
+        if call:
+            token, i = self._simple(self.tokens[i], "", i, end)
+            depth = 1
+            yield token
         while i < end:
             token, i = self._next(i, end, create and depth == 0)
             depth += (token.type == "_LPAR") - (token.type == "_RPAR")
