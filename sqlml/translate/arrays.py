@@ -56,6 +56,7 @@ def _lambda(name: str) -> Function:
         c.need(2)
         if not isinstance(c.args[1], exp.Lambda):
             raise NotSupportedError(f"{c.name} must have a function such as e -> e > 0.", span=c.span)
+        c.args[1].set("colon", True)  # printed as `lambda e: ...`
         return tag(call(name, *c.args), "array")
 
     return rule

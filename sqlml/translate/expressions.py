@@ -97,15 +97,9 @@ def _raw_string(node: exp.Expression, context: Context) -> exp.Expression:
 
 
 def _byte_string(node: exp.Expression, context: Context) -> exp.Expression:
-    data = "".join(f"\\x{b:02X}" if b < 32 or b > 126 or b in (39, 92) else chr(b) for b in _bytes(node.this))
+    values = str(node.this).encode("latin-1")  # as `literals.decode` gives it
+    data = "".join(f"\\x{b:02X}" if b < 32 or b > 126 or b in (39, 92) else chr(b) for b in values)
     return tag(cast(literal(data), "BLOB"), "bytes")
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return text.encode("latin-1") if any("\x80" <= c <= "\xff" for c in text) else text.encode()
-    except UnicodeEncodeError:
-        return text.encode()
 
 
 def _neg(node: exp.Expression, context: Context) -> exp.Expression:

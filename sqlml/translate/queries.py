@@ -256,7 +256,7 @@ def _from(node: exp.Expression, context: Context) -> exp.Expression:
 def _join(node: exp.Expression, context: Context) -> exp.Expression:
     """`LEFT JOIN UNNEST(...)` needs no ON in GoogleSQL."""
     _from(node, context)
-    if node.args.get("on") is None and not node.args.get("using") and node.meta_get("sqlml_unnest"):
+    if node.args.get("on") is None and not node.args.get("using") and node.meta.get("sqlml_unnest"):
         if node.side:
             node.set("on", exp.true())
         else:

@@ -19,6 +19,7 @@ from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
 from sqlml.errors import NotSupportedError, ParseError, Span
+from sqlml.translate.literals import decode
 
 MARK = ":"
 """First character of the name of a call that is ours to translate."""
@@ -113,21 +114,6 @@ def _number_parameters(tokens: list[Token], number: Callable[[int, int], int]) -
             count += 1
             result.append(_with(token, TokenType.PARAMETER, "@"))
             result.append(_with(token, TokenType.VAR, str(number(count, token.start))))
-        else:
-            result.append(token)
-    return result
-
-
-def _raw_bytes(tokens: list[Token], sql: str) -> list[Token]:
-    """rb'...' and br'...', which sqlglot reads as a word and a string."""
-    result: list[Token] = []
-    for token in tokens:
-        last = result[-1] if result else None
-        prefixed = last is not None and last.text.lower() in ("rb", "br") and last.end + 1 == token.start
-        if prefixed and last is not None and token.token_type is TokenType.STRING:
-            text = sql[token.start : token.end + 1]
-            marks = 3 if len(text) >= 6 and text[:3] in ("'''", '"""') else 1
-            result[-1] = _with(token, TokenType.BYTE_STRING, text[marks:-marks], last.start)
         else:
             result.append(token)
     return result
@@ -236,7 +222,7 @@ class Reader:
             tokens.pop()
         if not self.google:
             return tokens
-        tokens = _raw_bytes(tokens, sql)
+        tokens = decode(tokens, sql)
         tokens = _number_parameters(_unnest_paths(tokens), lambda n, at: self.number(n, self.offset + at))
         return mark_calls(tokens)
 

@@ -58,7 +58,7 @@ def _names(item: exp.Expression) -> list[str]:
 
 def unnest_path(node: exp.Expression) -> exp.Expression | None:
     """`FROM t, t.arr` and `FROM t.arr` inside a query over t: the path as UNNEST(t.arr), else None."""
-    if not isinstance(node, exp.Table) or node.meta_get("quoted_table") or node.args.get("version"):
+    if not isinstance(node, exp.Table) or node.meta.get("quoted_table") or node.args.get("version"):
         return None
     parts = [p for p in node.parts if isinstance(p, exp.Identifier)]
     if len(parts) < 2 or len(parts) != len(node.parts):
@@ -136,7 +136,7 @@ def _default(node: exp.Table, context: Context) -> exp.Expression:
 def _dressed(node: exp.Table, new: exp.Expression) -> exp.Expression:
     """The caller's replacement, under the name that the user's columns go by."""
     alias = node.args.get("alias")
-    target = node.meta_get(TARGET) and not isinstance(node.parent, exp.Merge | exp.Update | exp.Delete)
+    target = node.meta.get(TARGET) and not isinstance(node.parent, exp.Merge | exp.Update | exp.Delete)
     if new is node:
         for part in node.parts:
             part.set("quoted", True)

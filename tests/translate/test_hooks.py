@@ -98,7 +98,7 @@ def test_what_a_statement_writes_is_marked() -> None:
         found: set[str] = set()
 
         def hook(table: exp.Table) -> None:
-            if table.meta_get(TARGET):
+            if table.meta.get(TARGET):
                 found.add(table.name)
 
         translate(sql, table=hook)

@@ -9,6 +9,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sqlml.errors import NotSupportedError, ParseError
 from sqlml.translate import translate
@@ -222,6 +224,9 @@ LITERALS: list[tuple[str, Any]] = [
     ('"""a\nb"""', "a\nb"),
     (r"b'a\x00\xff'", b"a\x00\xff"),
     (r"rb'\d'", rb"\d"),
+    (r"b'é\xff\101'", "é".encode() + b"\xffA"),
+    (r"'\\d \101 \t|\U0001F600'", "\\d A \t|\U0001f600"),
+    (r"'it\'s \"so\"'", 'it\'s "so"'),
     (r'BR"\d"', rb"\d"),
     ("0xFF", 255),
     ("1e3", 1000.0),
@@ -239,6 +244,32 @@ def test_value(value: Callable[[str], Any], expression: str, expected: Any) -> N
         assert isinstance(found, float)
     else:
         assert found == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.text("abé", max_size=6), start=st.integers(-8, 8), count=st.integers(0, 8))
+def test_substr_against_python(database: Any, text: str, start: int, count: int) -> None:
+    begin = max(start, 1) - 1 if start >= 0 else max(len(text) + start, 0)
+    for form in (str(start), "p"):
+        sql = translate(f"SELECT SUBSTR('{text}', {form}, {count}) FROM (SELECT {start} AS p)")
+        assert database.cursor().execute(sql).fetchall() == [(text[begin : begin + count],)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=st.text("ab", max_size=8),
+    part=st.text("ab", min_size=1, max_size=2),
+    start=st.integers(-8, 8).filter(bool),
+    nth=st.integers(1, 3),
+)
+def test_instr_against_python(database: Any, text: str, part: str, start: int, nth: int) -> None:
+    hits = [i + 1 for i in range(len(text)) if text.startswith(part, i)]
+    if start > 0:
+        found = [h for h in hits if h >= start]
+    else:
+        found = [h for h in reversed(hits) if h <= len(text) + start + 1]
+    sql = translate(f"SELECT INSTR('{text}', '{part}', {start}, {nth})")
+    assert database.cursor().execute(sql).fetchall() == [(found[nth - 1] if len(found) >= nth else 0,)]
 
 
 @pytest.mark.parametrize(
