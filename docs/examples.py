@@ -14,16 +14,14 @@ TABLES = (
     " 100.0 + i % 7 * 10 + i / 5.0 AS visits, (i % 11)::DOUBLE AS ads FROM range(120) AS r(i)",
     "CREATE TABLE next_visits AS SELECT DATE '2020-04-30' + i::INTEGER AS day, (i % 11)::DOUBLE AS ads"
     " FROM range(10) AS r(i)",
-    "CREATE TABLE ratings AS SELECT 'u' || (i % 12) AS user, 'i' || (i % 9) AS item, (i % 5)::DOUBLE AS rating"
-    " FROM range(200) AS r(i)",
+    "CREATE TABLE ratings AS SELECT 'u' || (i // 9) AS user, 'i' || (i % 9) AS item, (i * 7 % 5)::DOUBLE AS rating"
+    " FROM range(108) AS r(i)",
     "CREATE TABLE sales AS SELECT (i % 2 = 0) AS is_test, 's' || (i % 3) AS shop, 'p' || (i % 4) AS product,"
     " (10 + i % 2 * (i % 3) * 5)::DOUBLE AS amount FROM range(240) AS r(i)",
 )
 
 _CLASSIFIER = "OPTIONS (model_type = '{type}', input_label_cols = ['sex']{more}) AS\nSELECT * FROM penguins"
-_REGRESSOR = (
-    "OPTIONS (model_type = '{type}', input_label_cols = ['body_mass_g']{more}) AS\nSELECT * FROM penguins"
-)
+_REGRESSOR = "OPTIONS (model_type = '{type}', input_label_cols = ['body_mass_g']{more}) AS\nSELECT * FROM penguins"
 _TREES = ", max_iterations = 5"
 _NETWORK = ", hidden_units = [8], max_iterations = 2"
 
@@ -54,12 +52,8 @@ def _supervised() -> dict[str, str]:
 
 MODELS_TO_TRAIN: dict[str, str] = {
     **_supervised(),
-    "KMEANS": _create(
-        "KMEANS", "OPTIONS (model_type = 'KMEANS', num_clusters = 3) AS\nSELECT * FROM penguins"
-    ),
-    "PCA": _create(
-        "PCA", "OPTIONS (model_type = 'PCA', num_principal_components = 2) AS\nSELECT * FROM penguins"
-    ),
+    "KMEANS": _create("KMEANS", "OPTIONS (model_type = 'KMEANS', num_clusters = 3) AS\nSELECT * FROM penguins"),
+    "PCA": _create("PCA", "OPTIONS (model_type = 'PCA', num_principal_components = 2) AS\nSELECT * FROM penguins"),
     "AUTOENCODER": _create(
         "AUTOENCODER",
         "OPTIONS (model_type = 'AUTOENCODER', hidden_units = [4, 2, 4], max_iterations = 2) AS\nSELECT * FROM penguins",
@@ -135,7 +129,6 @@ CALLS: dict[str, dict[str, str]] = {
             "ML.PREDICT",
             "ML.EXPLAIN_PREDICT",
             "ML.RECONSTRUCTION_LOSS",
-            "ML.TRANSFORM",
             "ML.GENERATE_EMBEDDING",
             "AI.GENERATE_EMBEDDING",
             "ML.VALIDATE_DATA_SKEW",
@@ -153,3 +146,40 @@ CALLS["ML.FORECAST"]["ARIMA_PLUS_XREG"] = (
 CALLS["ML.EXPLAIN_FORECAST"]["ARIMA_PLUS_XREG"] = (
     "SELECT * FROM ML.EXPLAIN_FORECAST(MODEL {model}, STRUCT(5 AS horizon, 0.9 AS confidence_level), TABLE next_visits)"
 )
+CALLS["ML.TRANSFORM"] = {"TRANSFORM_ONLY": "SELECT * FROM ML.TRANSFORM(MODEL {model}, TABLE penguins)"}
+for _name in ("ML.GENERATE_EMBEDDING", "AI.GENERATE_EMBEDDING"):
+    CALLS[_name]["MATRIX_FACTORIZATION"] = f"SELECT * FROM {_name}(MODEL {{model}})"
+
+_SERIES = "data_col => 'visits', timestamp_col => 'day'"
+CALLS |= {
+    "ML.TREND": {"": f"SELECT * FROM ML.TREND(TABLE visits, {_SERIES})"},
+    "ML.SEASONALITY": {"": f"SELECT * FROM ML.SEASONALITY(TABLE visits, {_SERIES})"},
+    "ML.DETECT_CHANGE_POINTS": {"": f"SELECT * FROM ML.DETECT_CHANGE_POINTS(TABLE visits, {_SERIES})"},
+    "AI.FORECAST": {"": f"SELECT * FROM AI.FORECAST(TABLE visits, {_SERIES})"},
+    "AI.EVALUATE": {
+        "": "SELECT * FROM AI.EVALUATE((SELECT * FROM visits WHERE day < '2020-04-01'),"
+        f" (SELECT * FROM visits WHERE day >= '2020-04-01'), {_SERIES})"
+    },
+    "AI.DETECT_ANOMALIES": {
+        "": "SELECT * FROM AI.DETECT_ANOMALIES((SELECT * FROM visits WHERE day < '2020-04-01'),"
+        f" (SELECT * FROM visits WHERE day >= '2020-04-01'), {_SERIES})"
+    },
+    "ML.FEATURES_AT_TIME": {
+        "": "SELECT * FROM ML.FEATURES_AT_TIME((SELECT user AS entity_id, rating,"
+        " TIMESTAMP '2024-01-01' AS feature_timestamp FROM ratings), time => TIMESTAMP '2024-02-01')"
+    },
+    "ML.ENTITY_FEATURES_AT_TIME": {
+        "": "SELECT * FROM ML.ENTITY_FEATURES_AT_TIME((SELECT user AS entity_id, rating,"
+        " TIMESTAMP '2024-01-01' AS feature_timestamp FROM ratings),"
+        " (SELECT user AS entity_id, TIMESTAMP '2024-02-01' AS time FROM ratings))"
+    },
+    "ML.CORRELATION": {
+        "": "SELECT * FROM ML.CORRELATION(TABLE visits, target_col => 'visits', target_correlation_cols => ['ads'])"
+    },
+    "ML.DESCRIBE_DATA": {"": "SELECT * FROM ML.DESCRIBE_DATA(TABLE penguins)"},
+    "ML.VALIDATE_DATA_DRIFT": {"": "SELECT * FROM ML.VALIDATE_DATA_DRIFT(TABLE penguins, TABLE all_penguins)"},
+    "ML.TFDV_DESCRIBE": {"": "SELECT * FROM ML.TFDV_DESCRIBE(TABLE penguins)"},
+    "AI.KEY_DRIVERS": {
+        "": "SELECT * FROM AI.KEY_DRIVERS(TABLE sales, metric_col => 'amount', dimension_cols => ['shop'], interest_label_col => 'is_test')"
+    },
+}

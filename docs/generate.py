@@ -21,6 +21,10 @@ from sqlml.models import ELSEWHERE, MODELS
 from sqlml.options import REQUIRED, Declaration, declarations
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+#: Function -> model type -> (column, type): what the sample calls returned.
+COLUMNS: dict[str, dict[str, list[tuple[str, str]]]] = {}
+#: Every model type once, under its first name.
+TYPES = {name: model for name, model in MODELS.items() if model.names[0] == name}
 NOTE = "<!-- Written by docs/generate.py from the code. Do not edit. -->\n"
 BEGIN, END = "<!-- generated: models x functions -->", "<!-- end of generated -->"
 
@@ -53,11 +57,11 @@ def main() -> int:
 
 def all_pages() -> Iterator[tuple[str, str]]:
     """(path, text) of every generated page."""
-    columns = returned_columns()
+    COLUMNS.update(returned_columns())
     yield "docs/README.md", index_page()
-    for name in MODELS:
+    for name in TYPES:
         yield f"docs/models/{name.lower()}.md", model_page(name)
-    yield "docs/functions.md", functions_page(columns)
+    yield "docs/functions.md", functions_page()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     if BEGIN in readme:
         head, rest = readme.split(BEGIN, 1)
@@ -71,7 +75,7 @@ def all_pages() -> Iterator[tuple[str, str]]:
 def index_page() -> str:
     """The list of pages."""
     lines = [NOTE, "# sqlml: reference\n", "## Model types\n"]
-    lines += [f"* [{name}](models/{name.lower()}.md): {MODELS[name].doc}" for name in MODELS]
+    lines += [f"* [{name}](models/{name.lower()}.md): {model.doc}" for name, model in TYPES.items()]
     lines += ["\n## Functions\n", "[All table functions](functions.md), with their settings and columns.\n"]
     lines += ["## Not here\n", "Model types of BigQuery ML that are parsed and refused, with the reason:\n"]
     lines += [f"* `{name}`: {reason}" for name, reason in ELSEWHERE.items()]
@@ -85,6 +89,8 @@ def model_page(name: str) -> str:
     supported = [d for d in options.values() if not d.unsupported]
     refused = [d for d in options.values() if d.unsupported]
     lines = [NOTE, f"# {name}\n", f"{model.doc}\n", f"Task: {model.task.value}.\n"]
+    if len(model.names) > 1:
+        lines.append(f"Also written {', '.join(model.names[1:])}.\n")
     if name in MODELS_TO_TRAIN:
         lines += ["```sql", MODELS_TO_TRAIN[name].strip() + ";", "```\n"]
     lines += [
@@ -96,19 +102,24 @@ def model_page(name: str) -> str:
     if refused:
         lines += ["\n## Options of BigQuery ML that are refused\n", "| option | why |", "| --- | --- |"]
         lines += [f"| `{d.sql}` | {escaped(d.unsupported or '')} |" for d in refused]
-    answered = [f for f in FUNCTIONS.values() if f.model and f.works_on(model)]
+    answered = [f for f in FUNCTIONS.values() if f.model and answers(f, name, model)]
     lines += ["\n## Functions\n"]
     lines += [f"* [`{f.name}`](../functions.md#{anchor(f.name)}): {f.doc}" for f in answered]
     return "\n".join(lines) + "\n"
 
 
-def functions_page(columns: dict[str, dict[str, list[tuple[str, str]]]]) -> str:
+def functions_page() -> str:
     """Every table function: settings, model types, columns."""
     lines = [NOTE, "# Table functions\n"]
     for function in FUNCTIONS.values():
         lines += [f"## {function.name}\n", f"{function.doc}\n", f"    {signature(function)}\n"]
-        settings = declarations(function.settings)
-        if settings:
+        for form in (function, *function.forms):
+            settings = declarations(form.settings)
+            if not settings:
+                continue
+            if function.forms:
+                served = [n for n, m in TYPES.items() if function.form(m) is form and answers(function, n, m)]
+                lines.append(f"For {', '.join(served)}:\n")
             lines += ["| setting | type | default | values | meaning |", "| --- | --- | --- | --- | --- |"]
             lines += [
                 f"| `{d.name}` | {d.sql_type} | {default_of(d)} | {values_of(d)} | {escaped(d.doc)} |"
@@ -116,9 +127,9 @@ def functions_page(columns: dict[str, dict[str, list[tuple[str, str]]]]) -> str:
             ]
             lines.append("")
         if function.model:
-            types = [name for name, model in MODELS.items() if function.works_on(model)]
+            types = [name for name, model in TYPES.items() if answers(function, name, model)]
             lines.append("Model types: " + ", ".join(f"[{t}](models/{t.lower()}.md)" for t in types) + ".\n")
-        for owners, found in grouped(columns.get(function.name, {})):
+        for owners, found in grouped(COLUMNS.get(function.name, {})):
             lines += [f"Columns{f' for {owners}' if owners else ''}:\n", "| column | type |", "| --- | --- |"]
             lines += [f"| `{name}` | {kind} |" for name, kind in found]
             lines.append("")
@@ -130,10 +141,18 @@ def matrix() -> str:
     functions = [f for f in FUNCTIONS.values() if f.model]
     names = [f.name.removeprefix("ML.") for f in functions]
     lines = ["| | " + " | ".join(f"`{n}`" for n in names) + " |", "| --- |" + " :-: |" * len(names)]
-    for name, model in MODELS.items():
-        marks = ["x" if f.works_on(model) else "" for f in functions]
+    for name, model in TYPES.items():
+        marks = ["x" if answers(f, name, model) else "" for f in functions]
         lines.append(f"| [{name}](docs/models/{name.lower()}.md) | " + " | ".join(marks) + " |")
     return "\n".join(lines) + "\n"
+
+
+def answers(function: Any, name: str, model: Any) -> bool:
+    """Whether a function works on a model type: the sample call gave rows, or there is no sample."""
+    if not function.form(model).works_on(model):
+        return False
+    calls = CALLS[function.name]
+    return name in COLUMNS.get(function.name, {}) or not (name in calls or "" in calls)
 
 
 # ---------------------------------------------------------------- words
@@ -155,9 +174,7 @@ def signature(function: Any) -> str:
 
 def option_line(d: Declaration) -> str:
     """A row of the options table."""
-    return (
-        f"| `{d.sql}` | {d.sql_type} | {default_of(d)} | {values_of(d)} | {tuning_of(d)} | {escaped(d.doc)} |"
-    )
+    return f"| `{d.sql}` | {d.sql_type} | {default_of(d)} | {values_of(d)} | {tuning_of(d)} | {escaped(d.doc)} |"
 
 
 def default_of(d: Declaration) -> str:
@@ -191,9 +208,7 @@ def tuning_of(d: Declaration) -> str:
         return ""
     if d.tune.candidates:
         return escaped(", ".join(str(c) for c in d.tune.candidates))
-    return (
-        f"{d.tune.low:g} to {d.tune.high:g}" if d.tune.low is not None and d.tune.high is not None else "yes"
-    )
+    return f"{d.tune.low:g} to {d.tune.high:g}" if d.tune.low is not None and d.tune.high is not None else "yes"
 
 
 def escaped(text: str) -> str:
@@ -225,19 +240,23 @@ def returned_columns() -> dict[str, dict[str, list[tuple[str, str]]]]:
         con.duckdb.execute(sql).fetchall()
     found: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for name, sql in MODELS_TO_TRAIN.items():
-        if name in MODELS:
+        if name in TYPES:
             con.execute(sql)
     for function in FUNCTIONS.values():
+        calls = CALLS[function.name]
         if not function.model:
-            found[function.name] = {"": columns_of(con, CALLS[function.name][""])}
+            found[function.name] = {"": columns_of(con, calls[""])}
             continue
-        for name, model in MODELS.items():
-            if function.works_on(model):
-                call = CALLS[function.name].get(name, CALLS[function.name].get("", ""))
-                if call:
-                    found.setdefault(function.name, {})[name] = columns_of(
-                        con, call.format(model=name.lower())
-                    )
+        for name, model in TYPES.items():
+            call = calls.get(name) or calls.get("")
+            if not function.form(model).works_on(model) or call is None:
+                continue
+            try:
+                columns = columns_of(con, call.format(model=name.lower()))
+            except sqlml.Error as error:  # the type has the method and refuses: the tables show it as absent
+                sys.stderr.write(f"{function.name} refuses {name}: {error.message}\n")
+            else:
+                found.setdefault(function.name, {})[name] = columns
     return found
 
 

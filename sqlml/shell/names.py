@@ -113,7 +113,7 @@ def vocabulary() -> Vocabulary:
         },
         functions=tuple(FUNCTIONS),
         answers={
-            function.name: frozenset(name for name, model in MODELS.items() if function.works_on(model))
+            function.name: frozenset(name for name, model in MODELS.items() if function.form(model).works_on(model))
             for function in FUNCTIONS.values()
             if function.model
         },
