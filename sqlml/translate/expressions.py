@@ -248,7 +248,17 @@ def _in(node: exp.Expression, context: Context) -> exp.Expression:
     return tag(template(text, node.this, inner), "bool")
 
 
+def _like_array(node: exp.Expression) -> exp.Expression:
+    """`x [NOT] LIKE ANY UNNEST(a)`."""
+    word = "NOT LIKE" if node.args.get("negate") else "LIKE"
+    array = node.expression.this.expressions[0]
+    text = f"len(list_filter({{1}}, lambda pattern: {{0}} {word} pattern)) > 0"
+    return tag(template(text, node.this, array), "bool")
+
+
 def _like(node: exp.Expression, context: Context) -> exp.Expression:
+    if isinstance(node.expression, exp.Any) and isinstance(node.expression.this, exp.Unnest):
+        return _like_array(node)
     pattern = string_of(node.expression)
     if pattern is not None and "\\" in pattern and not isinstance(node.parent, exp.Escape):
         negate = bool(node.args.get("negate"))

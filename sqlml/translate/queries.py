@@ -11,11 +11,13 @@ from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
 from sqlml.translate import aggregates, pivots
+from sqlml.translate.build import cast
 from sqlml.translate.context import Context
 from sqlml.translate.dates import rewrite_extract
 from sqlml.translate.expressions import wide
 from sqlml.translate.read import MARK
 from sqlml.translate.tables import random_column, rewrite_table, unnest_path
+from sqlml.translate.types import positional
 from sqlml.translate.unnest import rewrite_unnest
 
 _RANDOM = "__sqlml_random"
@@ -230,6 +232,20 @@ def _set_operation(node: exp.Expression, context: Context) -> exp.Expression:
 
 
 def _same_fields(first: exp.Expression, other: exp.Expression) -> None:
+    """Gives the structs of `other` the names of those of `first`."""
+    if isinstance(first, exp.Cast):
+        kind = first.args["to"].args.get("kind")
+        if (
+            isinstance(kind, str)
+            and kind.startswith("STRUCT(")
+            and isinstance(other, exp.Struct | exp.Tuple | exp.Array)
+        ):
+            other.replace(cast(positional(other.copy(), nested=kind.endswith("[]")), kind))
+        return
+    if isinstance(first, exp.Array) and isinstance(other, exp.Array) and first.expressions:
+        for item in other.expressions:
+            _same_fields(first.expressions[0], item)
+        return
     if not isinstance(first, exp.Struct) or not isinstance(other, exp.Struct):
         return
     if len(first.expressions) == len(other.expressions):
@@ -272,7 +288,7 @@ def _parameter(node: exp.Expression, context: Context) -> exp.Expression:
 
 
 def _unnest(node: exp.Expression, context: Context) -> exp.Expression:
-    if isinstance(node.parent, exp.In):
+    if isinstance(node.parent, exp.In | exp.Any):
         return node
     if isinstance(node.parent, exp.Join):
         node.parent.meta["sqlml_unnest"] = True

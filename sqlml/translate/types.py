@@ -108,7 +108,7 @@ def convert(value: exp.Expression, name: str, *, safe: bool = False) -> exp.Expr
     elif name == "TIMESTAMPTZ" and string_of(value) is not None:
         result = timestamp_literal(string_of(value) or "")
     elif name.startswith("STRUCT("):
-        result = cast(_positional(value, nested=name.endswith("[]")), name)
+        result = cast(positional(value, nested=name.endswith("[]")), name)
     elif name.startswith("DECIMAL") and kind == "float" and isinstance(value, exp.Literal):
         result = cast(exp.Literal.number(value.this.removesuffix("e0")), name)
     else:
@@ -148,12 +148,14 @@ def to_text(value: exp.Expression) -> exp.Expression:
     return tag(template(_TO_TEXT, value), "string")
 
 
-def _positional(value: exp.Expression, *, nested: bool = False) -> exp.Expression:
+def positional(value: exp.Expression, *, nested: bool = False) -> exp.Expression:
     """STRUCT(...) as row(...), so that a cast to a named struct goes by position."""
     if isinstance(value, exp.Paren):
-        return _positional(value.this, nested=nested)
+        return positional(value.this, nested=nested)
     if nested and isinstance(value, exp.Array):
-        return exp.Array(expressions=[_positional(item) for item in value.expressions])
+        return exp.Array(expressions=[positional(item) for item in value.expressions])
+    if isinstance(value, exp.Tuple):
+        return exp.Anonymous(this="row", expressions=value.expressions)
     if isinstance(value, exp.Struct):
         return exp.Anonymous(
             this="row",

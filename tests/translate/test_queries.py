@@ -162,6 +162,15 @@ QUERIES: list[tuple[str, list[tuple[Any, ...]]]] = [
         " SELECT STRUCT('c', 's')) ORDER BY 1",
         [("r",), ("s",)],
     ),
+    (
+        "SELECT s.a, l[OFFSET(0)].a FROM (SELECT STRUCT<a INT64, b STRING>(1, 'x') AS s, [STRUCT(1 AS a)] AS l"
+        " UNION ALL SELECT (2, 'y'), [STRUCT(5)]) ORDER BY 1",
+        [(1, 1), (2, 5)],
+    ),
+    (
+        "SELECT 'ab' LIKE ANY UNNEST(['a%', 'z']), 'ab' NOT LIKE ANY ('a%', 'z'), 'ab' NOT LIKE ALL ('a%', 'z')",
+        [(True, True, False)],
+    ),
     # aliases win over columns in GROUP BY and HAVING
     (
         "SELECT DATE_TRUNC(d, MONTH) AS d, COUNT(*) FROM UNNEST([DATE '2020-01-05', DATE '2020-01-06']) AS d GROUP BY d",
