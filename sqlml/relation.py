@@ -8,6 +8,7 @@ values, the fitted parts of TRANSFORM); no iteration of a model uses it.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,18 @@ class Relation(Protocol):
 
     def where(self, condition: str) -> Relation:
         """The rows that satisfy a condition."""
+        ...
+
+    def grouped(
+        self, by: Mapping[str, str], terms: Mapping[str, str], **lookups: pa.Table
+    ) -> contextlib.AbstractContextManager[Relation]:
+        """One row per distinct key, with sums, kept for repeated reading until the context ends.
+
+        Args:
+            by: names and expressions of the keys, the columns of the new rows.
+            terms: names and expressions of what is summed.
+            lookups: as for `sums`.
+        """
         ...
 
     def count(self) -> int:
@@ -153,6 +166,23 @@ class LocalRelation:
 
     def table(self, sql_tail: str) -> pa.Table:
         return self.database.table("SELECT " + sql_tail.replace("{rows}", self._rows()))
+
+    @contextlib.contextmanager
+    def grouped(self, by: Mapping[str, str], terms: Mapping[str, str], **lookups: pa.Table) -> Iterator[LocalRelation]:
+        names: list[str] = []
+        try:
+            keys = [f"{e} AS {quote_name(n)}" for n, e in by.items()]
+            sums = [f"sum({e}) AS {quote_name(n)}" for n, e in terms.items()]
+            items = ", ".join([*keys, *sums])
+            groups = ", ".join(str(i + 1) for i in range(len(keys)))
+            kept = self.database.snapshot(f"SELECT {items} FROM {self._joined(lookups, names)} GROUP BY {groups}")
+        finally:
+            for name in names:
+                self.database.unregister(name)
+        try:
+            yield LocalRelation(self.database, kept, self.database.describe(f"SELECT * FROM {kept}"))
+        finally:
+            self.database.drop_snapshot(kept)
 
     def where(self, condition: str) -> LocalRelation:
         both = condition if self.condition is None else f"({self.condition}) AND ({condition})"

@@ -14,9 +14,11 @@ from sqlml.functions.explain import EXPLAIN_PREDICT, GLOBAL_EXPLAIN
 from sqlml.functions.features_at_time import ENTITY_FEATURES_AT_TIME, FEATURES_AT_TIME
 from sqlml.functions.forecast import EXPLAIN_FORECAST, FORECAST
 from sqlml.functions.foundation import AI_DETECT_ANOMALIES, AI_EVALUATE, AI_FORECAST
+from sqlml.functions.insights import GET_INSIGHTS, KEY_DRIVERS
 from sqlml.functions.inspect import (
     ADVANCED_WEIGHTS,
     CENTROIDS,
+    FEATURE_IMPORTANCE,
     FEATURE_INFO,
     PRINCIPAL_COMPONENT_INFO,
     PRINCIPAL_COMPONENTS,
@@ -39,11 +41,14 @@ FUNCTIONS: dict[str, TableFunction] = {
         ROC_CURVE,
         EXPLAIN_PREDICT,
         GLOBAL_EXPLAIN,
+        GET_INSIGHTS,
+        KEY_DRIVERS,
         WEIGHTS,
         ADVANCED_WEIGHTS,
         CENTROIDS,
         PRINCIPAL_COMPONENTS,
         PRINCIPAL_COMPONENT_INFO,
+        FEATURE_IMPORTANCE,
         FEATURE_INFO,
         TRAINING_INFO,
         FORECAST,

@@ -252,9 +252,7 @@ def _global_explain(call: Call) -> Computed:
     return Computed(lead, _table(names, stored["class_attributions"], trained.label.classes, CLASS_FEATURES))
 
 
-def _table(
-    names: list[str], values: F64, classes: tuple[str, ...] | None, most: int | None
-) -> Callable[[], pa.Table]:
+def _table(names: list[str], values: F64, classes: tuple[str, ...] | None, most: int | None) -> Callable[[], pa.Table]:
     """Lines in descending order of attribution, class after class."""
 
     def compute() -> pa.Table:

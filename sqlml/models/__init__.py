@@ -88,7 +88,40 @@ def _transform_only() -> Model[Any, Any]:
     return TransformOnly()
 
 
-def __init__(self, loaders: Mapping[str, Callable[[], Model[Any, Any]]]):
+def _contribution() -> Model[Any, Any]:
+    from sqlml.models.contribution import ContributionAnalysis
+
+    return ContributionAnalysis()
+
+
+def _boosted_tree_classifier() -> Model[Any, Any]:
+    from sqlml.models.boosted_trees import BoostedTreeClassifier
+
+    return BoostedTreeClassifier()
+
+
+def _boosted_tree_regressor() -> Model[Any, Any]:
+    from sqlml.models.boosted_trees import BoostedTreeRegressor
+
+    return BoostedTreeRegressor()
+
+
+def _random_forest_classifier() -> Model[Any, Any]:
+    from sqlml.models.random_forest import RandomForestClassifier
+
+    return RandomForestClassifier()
+
+
+def _random_forest_regressor() -> Model[Any, Any]:
+    from sqlml.models.random_forest import RandomForestRegressor
+
+    return RandomForestRegressor()
+
+
+class Registry(Mapping[str, Model[Any, Any]]):
+    """Model types by name; a file is imported when its type is first asked for."""
+
+    def __init__(self, loaders: Mapping[str, Callable[[], Model[Any, Any]]]):
         self._loaders = dict(loaders)
         self._loaded: dict[Callable[[], Model[Any, Any]], Model[Any, Any]] = {}
 
@@ -121,25 +154,25 @@ MODELS = Registry(
         "MATRIX_FACTORIZATION": _matrix_factorization,
         "KMEANS": _kmeans,
         "PCA": _pca,
+        "BOOSTED_TREE_CLASSIFIER": _boosted_tree_classifier,
+        "BOOSTED_TREE_REGRESSOR": _boosted_tree_regressor,
+        "RANDOM_FOREST_CLASSIFIER": _random_forest_classifier,
+        "RANDOM_FOREST_REGRESSOR": _random_forest_regressor,
         "ARIMA_PLUS": _arima_plus,
         "TRANSFORM_ONLY": _transform_only,
         "ARIMA": _arima_plus,
+        "CONTRIBUTION_ANALYSIS": _contribution,
         "ARIMA_PLUS_XREG": _arima_plus_xreg,
     }
 )
 
 #: Names of BigQuery ML's model types that cannot be made here, with the reason.
 ELSEWHERE: dict[str, str] = {
-    "CONTRIBUTION_ANALYSIS": "contribution analysis is not built yet.",
     "TENSORFLOW": "imported TensorFlow models are not supported.",
     "TENSORFLOW_LITE": "imported TensorFlow Lite models are not supported.",
     "ONNX": "imported ONNX models are not supported yet.",
     "XGBOOST": "imported XGBoost models are not supported yet.",
     "TIMESFM": "the weights of TimesFM are not part of this package.",
-    "BOOSTED_TREE_CLASSIFIER": "boosted trees are not built yet.",
-    "BOOSTED_TREE_REGRESSOR": "boosted trees are not built yet.",
-    "RANDOM_FOREST_CLASSIFIER": "random forests are not built yet.",
-    "RANDOM_FOREST_REGRESSOR": "random forests are not built yet.",
     "AUTOML_CLASSIFIER": "AutoML is not built yet.",
     "AUTOML_REGRESSOR": "AutoML is not built yet.",
 }

@@ -64,7 +64,9 @@ def test_sums_of_every_supported_segment(sales, support):
     want = brute(sales, lambda part: part.m.sum())
     T, C = want["all",]
     kept = {k: v for k, v in want.items() if max(v[0] / T, v[1] / C) >= support}
-    got = {tuple(c): (t, u) for c, t, u in zip(found.contributors, found.metric_test, found.metric_control, strict=True)}
+    got = {
+        tuple(c): (t, u) for c, t, u in zip(found.contributors, found.metric_test, found.metric_control, strict=True)
+    }
     assert got == {k: v for k, v in kept.items() if v != (0, 0) or k in got}
     assert found.contribution.is_monotonic_decreasing
     assert list(found.columns[:4]) == ["contributors", "shop", "size", "open"]
@@ -117,9 +119,7 @@ def test_pruning_drops_what_a_longer_segment_says(con):
 
 
 def test_key_drivers_are_the_insights_of_a_sum(sales):
-    model = create(
-        sales, "SUM(m)", "shop, size, open, m, test", pruning_method="'PRUNE_REDUNDANT_INSIGHTS'"
-    )
+    model = create(sales, "SUM(m)", "shop, size, open, m, test", pruning_method="'PRUNE_REDUNDANT_INSIGHTS'")
     for metric in ("m", "SUM(m)", "sum(`m`)"):
         found = frame(
             sales,
