@@ -120,7 +120,11 @@ def test_small_and_constant_segments(con: sqlml.Connection) -> None:
 @pytest.mark.parametrize(
     ("rest", "sentence", "place"),
     [
-        ("target_col => 'city', target_correlation_cols => 'budget'", "TARGET_COL must name a numeric column.", "'city'"),
+        (
+            "target_col => 'city', target_correlation_cols => 'budget'",
+            "TARGET_COL must name a numeric column.",
+            "'city'",
+        ),
         ("target_col => 'revenu', target_correlation_cols => 'budget'", "Got revenu.", "'revenu'"),
         ("target_col => 'revenue'", "TARGET_CORRELATION_COLS must be given", "ML.CORRELATION"),
         ("target_col => 'revenue', target_correlation_cols => []", "at least one column", ""),
@@ -130,7 +134,11 @@ def test_small_and_constant_segments(con: sqlml.Connection) -> None:
             "'budget'",
         ),
         ("target_col => 'revenue', target_correlation_cols => 'budget', method => 'COSINE'", "METHOD", "'COSINE'"),
-        ("target_col => 'revenue', target_correlation_cols => 'budget', dimension_cols => 'x'", "DIMENSION_COLS", "'x'"),
+        (
+            "target_col => 'revenue', target_correlation_cols => 'budget', dimension_cols => 'x'",
+            "DIMENSION_COLS",
+            "'x'",
+        ),
     ],
 )
 def test_wrong_calls(sample: sqlml.Connection, rest: str, sentence: str, place: str) -> None:

@@ -49,16 +49,12 @@ class Engine:
         columns = self.database.describe(f"SELECT * FROM {source}")
         prefix = "CREATE MODEL m TRANSFORM("
         try:
-            plan = plan_transform(
-                clause, len(prefix), columns, passthrough, fidelity, user_functions=("my_udf",)
-            )
+            plan = plan_transform(clause, len(prefix), columns, passthrough, fidelity, user_functions=("my_udf",))
             return plan.fit(LocalRelation(self.database, source, columns))
         except Error as error:
             raise error.attach(f"{prefix}{clause})") from None
 
-    def apply(
-        self, transform: Transform, table: str = "t", order: str | None = None
-    ) -> list[tuple[Any, ...]]:
+    def apply(self, transform: Transform, table: str = "t", order: str | None = None) -> list[tuple[Any, ...]]:
         """The output rows of a fitted clause."""
         items = ", ".join(f"{sql} AS {quote_name(name)}" for name, sql in transform.select_items())
         tail = f" ORDER BY {order}" if order else ""

@@ -64,9 +64,7 @@ def test_every_analytic_function_is_here() -> None:
 @given(rows=ROWS)
 def test_fit_then_replay_is_the_direct_function(engine: Any, rows: list[tuple[Any, ...]]) -> None:
     engine.table("h", "i BIGINT, x DOUBLE, s VARCHAR, ts VARCHAR[]", [(i, *r) for i, r in enumerate(rows)])
-    direct = engine.query(
-        "SELECT " + ", ".join(f"{c} AS c{i}" for i, c in enumerate(ANALYTIC)) + " FROM h ORDER BY i"
-    )
+    direct = engine.query("SELECT " + ", ".join(f"{c} AS c{i}" for i, c in enumerate(ANALYTIC)) + " FROM h ORDER BY i")
     clause = engine.fit(", ".join(f"{c} AS c{i}" for i, c in enumerate(ANALYTIC)), "h")
     fitted = engine.apply(clause, "h", order="i")
     # Windows over a volatile source take the road without an inner query.
@@ -95,8 +93,7 @@ def test_numbers_against_numpy(engine: Any) -> None:
     x = np.random.default_rng(7).normal(50, 9, 501)
     engine.table("n", "i BIGINT, x DOUBLE", [(i, float(v)) for i, v in enumerate(x)])
     clause = engine.fit(
-        "ML.STANDARD_SCALER(x) OVER() AS a, ML.MIN_MAX_SCALER(x) OVER() AS b,"
-        " ML.MAX_ABS_SCALER(x) OVER() AS c",
+        "ML.STANDARD_SCALER(x) OVER() AS a, ML.MIN_MAX_SCALER(x) OVER() AS b, ML.MAX_ABS_SCALER(x) OVER() AS c",
         "n",
     )
     found = np.array(engine.apply(clause, "n", order="i"))
@@ -126,9 +123,7 @@ def test_large_vocabularies_look_up_the_same(engine: Any, terms: int) -> None:
     items = ", ".join(f"{c} AS c{i}" for i, c in enumerate(calls))
     direct = engine.query(f"SELECT {items} FROM v ORDER BY i")
     fitted = engine.apply(engine.fit(items, "v"), "v", order="i")
-    assert all(
-        same(a, b) for one, two in zip(direct, fitted, strict=True) for a, b in zip(one, two, strict=True)
-    )
+    assert all(same(a, b) for one, two in zip(direct, fitted, strict=True) for a, b in zip(one, two, strict=True))
     labels = [r[0] for r in fitted]
     assert labels[:terms] == list(range(2, terms + 2))  # '?' sorts before every word
     assert labels[terms:] == [0, 1]
