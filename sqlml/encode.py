@@ -346,9 +346,10 @@ def fit(
 
 
 def _fitted_number(r: Raw, s: NumberStatistics, encoding: Encoding, rows: int) -> Number:
-    if s.n == 0 or s.mean is None or s.low is None or s.high is None:
+    infinite = any(v is not None and math.isinf(v) for v in (s.low, s.high))
+    if not infinite and (s.n == 0 or s.mean is None):
         raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
-    if not np.isfinite([s.low, s.high]).all():
+    if infinite or s.mean is None:
         hint = f"filter the rows, or use IF(IS_INF({r.source}), NULL, {r.source})."
         raise DataError(f"the column {r.source} must be finite. It holds an infinite value.", hint=hint)
     stddev = s.stddev or 0.0

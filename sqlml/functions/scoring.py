@@ -56,12 +56,12 @@ def scored(
     score = score or MODELS[trained.model].score(trained)
     tables: dict[str, pa.Table] = {}
     internal: list[str] = []
-    sql, rest = source, None
+    sql, rest = _typed(trained, source, columns), None
     if trained.transform is not None:
         items = ", ".join(f"{e} AS {quote_name(n)}" for n, e in trained.transform.select_items())
         if trained.label is not None and find(columns, trained.label.name) is not None:
             items += f", __in.{quote_name(trained.label.name)} AS {quote_name(trained.label.name)}"
-        sql, rest = f"(SELECT __in, {items} FROM {source} AS __in)", "unnest(__in)"
+        sql, rest = f"(SELECT __in, {items} FROM {sql} AS __in)", "unnest(__in)"
     if score.lookups:
         joins, more = [], []
         for lookup in score.lookups:
@@ -86,6 +86,15 @@ def scored(
     if rest is None:
         rest = f"* EXCLUDE ({', '.join(internal)})" if internal else "*"
     return Scored(sql, rest, score, tables)
+
+
+def _typed(trained: Trained, source: str, columns: tuple[Column, ...]) -> str:
+    """The rows with a type on input columns that are nothing but NULL."""
+    bare = [c for c in trained.inputs if (given := find(columns, c.name)) is not None and given.type.name == "NULL"]
+    if not bare:
+        return source
+    items = ", ".join(f"NULL::{c.sql_type} AS {quote_name(c.name)}" for c in bare)
+    return f"(SELECT * REPLACE ({items}) FROM {source})"
 
 
 def register_function(database: Database, name: str, function: BatchFunction) -> str:
