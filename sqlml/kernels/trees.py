@@ -1,0 +1,405 @@
+"""Gradient-boosted trees and forests by XGBoost: matrices in, one booster (UBJ bytes) out.
+
+Sources: Chen and Guestrin 2016 (boosting, histogram splits), Rashmi and Gilad-Bachrach 2015 (DART),
+Breiman 2001 (forests), Lundberg et al. 2018 (Shapley values of trees). Matrices are float32, NaN is a missing
+value, as XGBoost itself computes. Rows come in pages whose size depends on the number of
+columns alone, so that the model does not depend on how the rows were delivered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from sqlml.errors import FormatError, TrainingError
+from sqlml.kernels.types import F32, F64
+
+#: "shares" fits the share of each class by squared error (a forest that votes), the others boost a likelihood.
+Objective = Literal["squared", "logistic", "softmax", "shares"]
+Importance = Literal["weight", "total_gain", "total_cover"]
+
+_LARGEST = np.finfo(np.float32).max
+#: Rows are replayed from memory when they are smaller than this.
+MEMORY = 64 * 2**20
+_PAGE_CELLS = 2**23
+_PAGE_ROWS = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows.
+
+    Args:
+        X: (n, p); NaN is missing.
+        y: (n,): a number, or the index of a class.
+        w: (n,) weights, or None when all weigh 1.
+    """
+
+    X: F32
+    y: F32
+    w: F32 | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+def clipped(x: F64) -> F32:
+    """float64 -> float32; what lies outside, infinities too, becomes the nearest finite number."""
+    return np.clip(x, -_LARGEST, _LARGEST).astype(np.float32)
+
+
+def page_rows(p: int) -> int:
+    """Rows of a page of p columns."""
+    return max(1024, min(_PAGE_ROWS, _PAGE_CELLS // max(1, p)))
+
+
+class Spool:
+    """Pages that are read once and replayed many times: from memory, or from a temporary file when they are large.
+
+    Args:
+        pages: rows in any portions; all of p columns, all with or all without weights.
+        memory: bytes that are kept in memory.
+    """
+
+    def __init__(self, pages: Iterable[Page], p: int, *, memory: int = MEMORY, rows: int | None = None):
+        self.p, self.rows = p, 0
+        self.weighted = False
+        self._kept: list[Page] = []
+        self._sizes: list[int] = []
+        self._file: Any = None
+        self._memory = memory
+        size = page_rows(p) if rows is None else rows
+        try:
+            self._fill(pages, size)
+        except BaseException:
+            self.close()
+            raise
+
+    def _fill(self, pages: Iterable[Page], size: int) -> None:
+        waiting: list[Page] = []
+        count = 0
+        for page in pages:
+            at = 0
+            while at < len(page):
+                part = min(len(page) - at, size - count)
+                w = None if page.w is None else page.w[at : at + part]
+                waiting.append(Page(page.X[at : at + part], page.y[at : at + part], w))
+                at, count = at + part, count + part
+                if count == size:
+                    self._add(_joined(waiting))
+                    waiting, count = [], 0
+        if waiting:
+            self._add(_joined(waiting))
+
+    def _add(self, page: Page) -> None:
+        self.rows += len(page)
+        self.weighted = page.w is not None
+        cells = self.p + 1 + self.weighted
+        self._memory -= 4 * len(page) * cells
+        if self._file is None and self._memory >= 0:
+            self._kept.append(page)
+            return
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="sqlml-trees-")  # noqa: SIM115 - closed in `close`
+        self._sizes.append(len(page))
+        for part in (page.X, page.y, page.w):
+            if part is not None:
+                self._file.write(memoryview(np.ascontiguousarray(part, np.float32)).cast("B"))
+
+    def __iter__(self) -> Iterator[Page]:
+        yield from self._kept
+        if self._file is not None:
+            self._file.seek(0)
+            for n in self._sizes:
+                X = self._read(n * self.p).reshape(n, self.p)
+                y = self._read(n)
+                yield Page(X, y, self._read(n) if self.weighted else None)
+
+    def _read(self, count: int) -> F32:
+        found = np.empty(count, np.float32)
+        view = memoryview(found).cast("B")
+        if count and self._file.readinto(view) != len(view):
+            raise OSError("a temporary file of the training rows is shorter than it was")
+        return found
+
+    def whole(self) -> Page:
+        """All rows at once."""
+        return _joined(list(self), self.p)
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self._kept.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _joined(pages: list[Page], p: int = 0) -> Page:
+    """One page of several, in memory of its own."""
+    if not pages:
+        return Page(np.zeros((0, p), np.float32), np.zeros(0, np.float32))
+    w = None if pages[0].w is None else np.concatenate([q.w for q in pages if q.w is not None])
+    return Page(np.concatenate([q.X for q in pages]), np.concatenate([q.y for q in pages]), w)
+
+
+# ---------------------------------------------------------------- training
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train.
+
+    Args:
+        objective: the loss.
+        classes: number of classes; 0 for regression.
+        rounds: upper bound on the boosting rounds.
+        parameters: XGBoost's own names and values (max_depth, eta, seed, nthread ...).
+        progress: stop after the first round whose loss falls by less than this share; None never.
+        external: keep the quantised matrix on disk.
+        categorical: per column whether it holds codes of a category that XGBoost splits itself.
+    """
+
+    objective: Objective
+    classes: int
+    rounds: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    progress: float | None = None
+    external: bool = False
+    categorical: tuple[bool, ...] = ()
+
+
+Report = Callable[[int, float, "float | None"], None]
+
+_NAMES = {
+    "squared": ("reg:squarederror", "rmse"),
+    "logistic": ("binary:logistic", "logloss"),
+    "softmax": ("multi:softprob", "mlogloss"),
+    "shares": ("reg:squarederror", "rmse"),
+}
+
+
+def train(rows: Spool, held: Spool | None, settings: Settings, report: Report, *, start: bytes | None = None) -> bytes:
+    """Fit, and give the booster as UBJ bytes.
+
+    Args:
+        rows, held: training rows, and the rows of the evaluation loss or None.
+        report: called after each round with (round from 0, loss, evaluation loss): the root of the mean squared
+            error, or the mean negative log likelihood; what it raises ends the training.
+        start: a booster to which the rounds are added.
+
+    Raises:
+        TrainingError: XGBoost refuses the data or runs out of memory.
+    """
+    import xgboost as xgb
+
+    name, metric = _NAMES[settings.objective]
+    parameters = {"objective": name, "eval_metric": metric, "verbosity": 0, **settings.parameters}
+    if settings.objective == "softmax":
+        parameters["num_class"] = settings.classes
+    with _matrices(rows, held, settings) as (matrix, held_matrix), _told():
+        evals = [(matrix, "train")] + ([(held_matrix, "held")] if held_matrix is not None else [])
+        later = settings.objective == "shares"
+        booster = xgb.train(
+            parameters,
+            matrix,
+            settings.rounds,
+            evals=[] if later else evals,
+            callbacks=[] if later else [_reporter(metric, settings, report)],
+            verbose_eval=False,
+            xgb_model=None if start is None else bytearray(start),
+        )
+        if later:
+            losses = [share_loss(booster.predict(m), m.get_label(), settings.classes) for m, _ in evals]
+            report(0, losses[0], losses[1] if len(losses) > 1 else None)
+        return bytes(booster.save_raw("ubj"))
+
+
+def _reporter(metric: str, settings: Settings, report: Report) -> Any:
+    import xgboost as xgb
+
+    class Reporter(xgb.callback.TrainingCallback):  # type: ignore[misc]
+        """Hands every round on; True ends the training."""
+
+        before = math.nan
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            loss = float(evals_log["train"][metric][-1])
+            held = float(evals_log["held"][metric][-1]) if "held" in evals_log else None
+            report(epoch, loss, held)
+            watched = loss if held is None else held
+            before, self.before = self.before, watched
+            return settings.progress is not None and stalled(before, watched, settings.progress)
+
+    return Reporter()
+
+
+def stalled(before: float, loss: float, progress: float) -> bool:
+    """Whether the loss fell by less than the share `progress`; False at the first iteration (`before` is NaN)."""
+    if math.isnan(before):
+        return False
+    return before <= 0.0 or (before - loss) / before < progress
+
+
+def share_loss(found: F32, labels: F32, classes: int) -> float:
+    """Mean negative log likelihood of the shares of a voting forest; `labels` are (n,) or (n, classes) indicators."""
+    p = shares(found)
+    n = len(p)
+    y = labels.reshape(n, -1).argmax(axis=1) if classes > 2 else labels.astype(np.int64)
+    own = p[np.arange(n), y] if p.ndim == 2 else np.where(y == 1, p, 1.0 - p)
+    return float(-np.log(np.maximum(own, 1e-15)).mean())
+
+
+def shares(found: F32) -> F64:
+    """Probabilities of the raw output of a voting forest: (n,) of the second class, or (n, classes)."""
+    p = np.clip(found.astype(np.float64), 0.0, 1.0)
+    if p.ndim == 1:
+        return p
+    p = np.maximum(p, 1e-9)
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """XGBoost's own errors as a sentence, without its C++ stack."""
+    import xgboost as xgb
+
+    try:
+        yield
+    except xgb.core.XGBoostError as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        what = lines[0].split("Check failed:", 1)[-1].split("] ", 1)[-1].strip() if lines else "unknown reason"
+        raise TrainingError(f"the trees cannot be trained: {what}") from None
+
+
+# ---------------------------------------------------------------- matrices
+
+
+@contextlib.contextmanager
+def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[tuple[Any, Any]]:
+    with contextlib.ExitStack() as stack:
+        folder = None
+        if settings.external:
+            folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-trees-")))
+        with _told():
+            matrix = _matrix(rows, settings, folder, None)
+            other = _matrix(held, settings, folder, matrix) if held is not None and held.rows else None
+        yield matrix, other
+
+
+def _matrix(rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: Any) -> Any:
+    """The quantised rows; exact and approximate splits need the numbers themselves."""
+    import xgboost as xgb
+
+    categorical = any(settings.categorical)
+    common: dict[str, Any] = {"nthread": settings.parameters.get("nthread"), "enable_categorical": categorical}
+    method = settings.parameters.get("tree_method", "hist")
+    source = _iterator(rows, settings, None if folder is None else folder / ("rows" if ref is None else "held"))
+    if method == "hist":
+        kind = xgb.QuantileDMatrix if folder is None else xgb.ExtMemQuantileDMatrix
+        return kind(source, max_bin=settings.parameters.get("max_bin", 256), ref=ref, **common)
+    if folder is not None and method == "approx":
+        return xgb.DMatrix(source, **common)
+    page = rows.whole()
+    kinds = feature_types(settings.categorical)
+    return xgb.DMatrix(page.X, label=_labels(page.y, settings), weight=page.w, feature_types=kinds, **common)
+
+
+def feature_types(categorical: tuple[bool, ...]) -> list[str] | None:
+    """XGBoost's names of the kinds of the columns."""
+    return ["c" if c else "q" for c in categorical] if any(categorical) else None
+
+
+def _labels(y: F32, settings: Settings) -> F32:
+    if settings.objective == "shares" and settings.classes > 2:
+        found = np.zeros((len(y), settings.classes), np.float32)
+        found[np.arange(len(y)), y.astype(np.int64)] = 1.0
+        return found
+    return y
+
+
+def _iterator(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> Any:
+    import xgboost as xgb
+
+    kinds = feature_types(settings.categorical)
+
+    class Pages(xgb.DataIter):  # type: ignore[misc]
+        """Hands the pages to XGBoost, as often as it asks."""
+
+        def __init__(self) -> None:
+            self.pages: Iterator[Page] = iter(rows)
+            super().__init__(cache_prefix=None if cache is None else str(cache), release_data=True)
+
+        def next(self, input_data: Any) -> bool:
+            page = next(self.pages, None)
+            if page is None:
+                return False
+            input_data(data=page.X, label=_labels(page.y, settings), weight=page.w, feature_types=kinds)
+            return True
+
+        def reset(self) -> None:
+            self.pages = iter(rows)
+
+    return Pages()
+
+
+# ---------------------------------------------------------------- a trained booster
+
+
+@lru_cache(maxsize=16)
+def load(raw: bytes) -> Any:
+    """The booster, ready for prediction on one thread per caller. Raises `FormatError` when the bytes are damaged."""
+    import xgboost as xgb
+
+    try:
+        booster = xgb.Booster(model_file=bytearray(raw))
+    except xgb.core.XGBoostError:
+        raise FormatError("the stored trees cannot be read: their bytes are damaged or of another format.") from None
+    # DuckDB runs several callers at once; more threads for 2,048 rows cost four times the work.
+    booster.set_param({"nthread": 1})
+    return booster
+
+
+def predict(raw: bytes, X: F32, objective: Objective) -> F64:
+    """(n,) numbers or probabilities of the second class, or (n, classes): the float32 of `Booster.predict`."""
+    found = load(raw).inplace_predict(X, validate_features=False)
+    return shares(found) if objective == "shares" else np.asarray(found, np.float64)
+
+
+def rounds(raw: bytes) -> int:
+    """Boosting rounds of a booster."""
+    return int(load(raw).num_boosted_rounds())
+
+
+def contributions(raw: bytes, X: F32, *, approximate: bool = False, categorical: tuple[bool, ...] = ()) -> F64:
+    """(n, outputs, p + 1): what each column adds to the raw output (log odds, logit, number); the baseline last."""
+    import xgboost as xgb
+
+    kinds = feature_types(categorical)
+    matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
+    found = load(raw).predict(matrix, pred_contribs=True, approx_contribs=approximate, validate_features=False)
+    return np.asarray(found, np.float64).reshape(len(X), -1, X.shape[1] + 1)
+
+
+def importance(raw: bytes, p: int, kind: Importance) -> F64:
+    """(p,) number of splits of each column, or their total gain or cover."""
+    found = np.zeros(p)
+    for name, value in load(raw).get_score(importance_type=kind).items():
+        found[int(name[1:])] = float(np.sum(value))
+    return found
