@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -81,8 +82,13 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
 
 def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
     """Index of each value among the levels, -1 when it is none of them."""
-    found = pc.index_in(column.cast(pa.string()), value_set=texts(levels), skip_nulls=False)
+    found = pc.index_in(column.cast(pa.string()), value_set=_known(levels), skip_nulls=False)
     return codes(found)
+
+
+@lru_cache(maxsize=512)
+def _known(levels: tuple[str | None, ...]) -> pa.Array:
+    return texts(levels)
 
 
 def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
