@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import flat, linear, logistic, predict_linear, shell, startup
+from benchmarks import als, describe, dnn, flat, linear, logistic, predict_linear, shell, startup, transform
 from benchmarks.harness import (
     MARK,
     Benchmark,
@@ -32,6 +32,10 @@ BENCHMARKS: dict[str, Benchmark] = {
     "predict_linear": predict_linear.BENCHMARK,
     "shell": shell.BENCHMARK,
     "startup": startup.BENCHMARK,
+    "dnn": dnn.BENCHMARK,
+    "als": als.BENCHMARK,
+    "transform": transform.BENCHMARK,
+    "describe": describe.BENCHMARK,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
 
