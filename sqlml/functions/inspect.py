@@ -63,6 +63,10 @@ def _component_info(call: Call) -> Computed:
     return fixed(call.kind.principal_component_info(call.model))  # type: ignore[attr-defined]
 
 
+def _importance(call: Call) -> Computed:
+    return fixed(call.kind.feature_importance(call.model))  # type: ignore[attr-defined]
+
+
 def _feature_info(call: Call) -> Computed:
     statistics = call.kind.feature_statistics(call.model)
     if not statistics:
@@ -112,6 +116,12 @@ PRINCIPAL_COMPONENT_INFO = TableFunction(
     doc="The variance that each principal component explains.",
     run=_component_info,
     asks="principal_component_info",
+)
+FEATURE_IMPORTANCE = TableFunction(
+    name="ML.FEATURE_IMPORTANCE",
+    doc="How often, with what gain and over how many rows trees split on each column.",
+    run=_importance,
+    asks="feature_importance",
 )
 FEATURE_INFO = TableFunction(
     name="ML.FEATURE_INFO", doc="Statistics of the columns that a model was trained on.", run=_feature_info
