@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from sqlml.errors import NotSupportedError, ParseError, Span
-from sqlml.grammar.lexer import STRINGS, Tok, split_path, tokenize
+from sqlml.grammar.lexer import Tok, tokenize
 from sqlml.script.nodes import (
     Argument,
     Assert,
@@ -31,6 +31,7 @@ from sqlml.script.nodes import (
     Raise,
     Sql,
 )
+from sqlml.script.walk import CLOSE, OPEN, Walk, text_at, word_at
 
 _JUMPS: dict[str, Literal["break", "continue", "return"]] = {
     "BREAK": "break",
@@ -40,7 +41,6 @@ _JUMPS: dict[str, Literal["break", "continue", "return"]] = {
     "RETURN": "return",
 }
 _STARTS = frozenset("DECLARE BEGIN IF CASE LOOP WHILE REPEAT FOR RAISE ASSERT EXECUTE CALL".split()) | set(_JUMPS)
-_OPEN, _CLOSE = ("(", "[", "{"), (")", "]", "}")
 
 
 _HINT = re.compile(
@@ -59,49 +59,38 @@ def is_script(text: str) -> bool:
     for at in range(len(tokens)):
         if first and _is_procedural(tokens, at):
             return True
-        first = _text(tokens, at) == ";"
+        first = text_at(tokens, at) == ";"
     return False
 
 
-def _word(tokens: list[Tok], at: int) -> str:
-    return tokens[at].word() if 0 <= at < len(tokens) else ""
-
-
-def _text(tokens: list[Tok], at: int) -> str:
-    """The text of a token that is not quoted, '' outside."""
-    if not 0 <= at < len(tokens) or tokens[at].type in STRINGS or tokens[at].type.name == "IDENTIFIER":
-        return ""
-    return tokens[at].text
-
-
 def _is_procedural(tokens: list[Tok], at: int) -> bool:
-    word, after = _word(tokens, at), _word(tokens, at + 1)
+    word, after = word_at(tokens, at), word_at(tokens, at + 1)
     if word == "BEGIN":
-        return after != "TRANSACTION" and at + 1 < len(tokens) and _text(tokens, at + 1) != ";"
+        return after != "TRANSACTION" and at + 1 < len(tokens) and text_at(tokens, at + 1) != ";"
     if word == "SET":
         return _is_assignment(tokens, at)
     if word in ("CREATE", "DROP"):
         return _routine(tokens, at) != ""
-    if _text(tokens, at + 1) == ":" and word:
+    if text_at(tokens, at + 1) == ":" and word:
         return True
     return word in _STARTS
 
 
 def _is_assignment(tokens: list[Tok], at: int) -> bool:
     """SET name = ... or SET (a, b) = ...; not SET sqlml.x = ... nor SET VARIABLE x = ..."""
-    if _text(tokens, at + 1) == "(":
+    if text_at(tokens, at + 1) == "(":
         return True
-    return _text(tokens, at + 2) == "=" and _word(tokens, at + 1) != "SQLML"
+    return text_at(tokens, at + 2) == "=" and word_at(tokens, at + 1) != "SQLML"
 
 
 def _routine(tokens: list[Tok], at: int) -> str:
     """'FUNCTION', 'TABLE FUNCTION' or 'PROCEDURE' for CREATE and DROP of one, else ''."""
     i = at + 1
-    while _word(tokens, i) in ("OR", "REPLACE", "TEMP", "TEMPORARY", "AGGREGATE"):
+    while word_at(tokens, i) in ("OR", "REPLACE", "TEMP", "TEMPORARY", "AGGREGATE"):
         i += 1
-    if _word(tokens, i) == "TABLE" and _word(tokens, i + 1) == "FUNCTION":
+    if word_at(tokens, i) == "TABLE" and word_at(tokens, i + 1) == "FUNCTION":
         return "TABLE FUNCTION"
-    return _word(tokens, i) if _word(tokens, i) in ("FUNCTION", "PROCEDURE") else ""
+    return word_at(tokens, i) if word_at(tokens, i) in ("FUNCTION", "PROCEDURE") else ""
 
 
 def parse(text: str) -> tuple[Node, ...]:
@@ -113,107 +102,8 @@ def parse(text: str) -> tuple[Node, ...]:
     return nodes
 
 
-class _Parser:
-    """A walk over the tokens; `at` is the next one."""
-
-    def __init__(self, text: str, tokens: list[Tok]):
-        self.text = text
-        self.tokens = tokens
-        self.at = 0
-
-    # ------------------------------------------------------------ small steps
-
-    def word(self, ahead: int = 0) -> str:
-        return _word(self.tokens, self.at + ahead)
-
-    def symbol(self, ahead: int = 0) -> str:
-        return _text(self.tokens, self.at + ahead)
-
-    def take(self, *words: str) -> bool:
-        """Steps over `words` when they come next."""
-        if all(self.word(i) == w or (not w.isalpha() and self.symbol(i) == w) for i, w in enumerate(words)):
-            self.at += len(words)
-            return True
-        return False
-
-    def need(self, *words: str) -> None:
-        if not self.take(*words):
-            raise self.unexpected(" ".join(words))
-
-    def unexpected(self, wanted: str | None = None) -> ParseError:
-        rule = f"{wanted} must follow here." if wanted else "this must not stand here."
-        if self.at < len(self.tokens):
-            return ParseError(rule, span=self.tokens[self.at].span)
-        end = self.tokens[-1].end if self.tokens else 0
-        return ParseError(rule, span=Span(max(end - 1, 0), end))
-
-    def start(self) -> int:
-        if self.at >= len(self.tokens):
-            raise self.unexpected()
-        return self.tokens[self.at].start
-
-    def span_from(self, start: int) -> Span:
-        return Span(start, self.tokens[self.at - 1].end)
-
-    def name(self) -> str:
-        """An identifier, in backticks or without."""
-        if self.at < len(self.tokens) and (self.word() or self._quoted()):
-            self.at += 1
-            return self.tokens[self.at - 1].text
-        raise self.unexpected("a name")
-
-    def _quoted(self) -> bool:
-        token = self.tokens[self.at]
-        return self.text[token.start : token.start + 1] == "`"
-
-    def path(self) -> tuple[str, ...]:
-        """A dotted name."""
-        start = self.start()
-        self.name()
-        while self.symbol() in (".", "-"):
-            self.at += 1
-            self.name()
-        return split_path(self.text[start : self.tokens[self.at - 1].end])
-
-    def names(self) -> tuple[str, ...]:
-        found = [self.name()]
-        while self.take(","):
-            found.append(self.name())
-        return tuple(found)
-
-    def until(self, *stops: str, empty: bool = False) -> Span:
-        """The piece up to one of `stops` (words or signs) outside brackets and CASE ... END."""
-        start, depth, cases = self.at, 0, 0
-        while self.at < len(self.tokens):
-            word, sign = self.word(), self.symbol()
-            if depth == 0 and cases == 0 and (word in stops or sign in stops) and (self.at > start or empty):
-                break
-            depth += (sign in _OPEN) - (sign in _CLOSE)
-            if depth < 0:
-                break
-            if word == "CASE":
-                cases += 1
-            elif word == "END" and cases:
-                cases -= 1
-            self.at += 1
-        if self.at == start and not empty:
-            raise self.unexpected("an expression")
-        if self.at == start:
-            return Span(self.start(), self.start())
-        return Span(self.tokens[start].start, self.tokens[self.at - 1].end)
-
-    def list_in_brackets(self) -> tuple[Span, ...]:
-        """( a, b, ... )"""
-        self.need("(")
-        found: list[Span] = []
-        while not self.take(")"):
-            found.append(self.until(","))
-            if not self.take(","):
-                self.need(")")
-                break
-        return tuple(found)
-
-    # ------------------------------------------------------------ statements
+class _Parser(Walk):
+    """Reads statements from the tokens on."""
 
     def statements(self, stops: tuple[str, ...]) -> tuple[Node, ...]:
         """Statements up to one of the words `stops` at the start of a statement, or the end."""
@@ -349,10 +239,10 @@ class _Parser:
         """Whether the bracket that opens here closes at the end of the statement."""
         depth = 0
         for i in range(self.at, len(self.tokens)):
-            sign = _text(self.tokens, i)
-            depth += (sign in _OPEN) - (sign in _CLOSE)
+            sign = text_at(self.tokens, i)
+            depth += (sign in OPEN) - (sign in CLOSE)
             if depth == 0:
-                return i + 1 >= len(self.tokens) or _text(self.tokens, i + 1) == ";"
+                return i + 1 >= len(self.tokens) or text_at(self.tokens, i + 1) == ";"
         return False
 
     def if_(self, start: int) -> Branches:
