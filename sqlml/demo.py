@@ -41,8 +41,7 @@ def main() -> None:
     start = time.perf_counter()
     con = sqlml.connect()
     types = ", ".join(
-        f"{name}: 'DOUBLE'"
-        for name in ("culmen_length_mm", "culmen_depth_mm", "flipper_length_mm", "body_mass_g")
+        f"{name}: 'DOUBLE'" for name in ("culmen_length_mm", "culmen_depth_mm", "flipper_length_mm", "body_mass_g")
     )
     source = f"read_csv({quote_literal(str(PENGUINS))}, types = {{{types}}})"
     con.duckdb.execute(f"CREATE TABLE penguins AS SELECT * FROM {source}").fetchall()
