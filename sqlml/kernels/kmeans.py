@@ -192,69 +192,107 @@ def normalized(squares: Real, radii: F64) -> Real:
 # ---------------------------------------------------------------- one pass
 
 
-def step(rows: Rows, centers: F64, geometry: Geometry) -> Step:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows as a pass wants them.
+
+    Args:
+        A: (n, p + 1): the plain numbers and a column of ones.
+        codes: as in `Rows`.
+        squares: (n,): |x|^2.
+        inverse: (n,): 1 / |x|; None for Euclidean distance.
+    """
+
+    A: Real
+    codes: tuple[I32, ...]
+    squares: Real
+    inverse: Real | None
+
+    def __len__(self) -> int:
+        return len(self.A)
+
+    def rows(self) -> Rows:
+        """The rows themselves."""
+        return Rows(self.A[:, :-1], self.codes)
+
+    def part(self, at: slice) -> Packed:
+        """Some of the rows."""
+        inverse = None if self.inverse is None else self.inverse[at]
+        return Packed(self.A[at], tuple(c[at] for c in self.codes), self.squares[at], inverse)
+
+
+def packed(rows: Rows, geometry: Geometry) -> Packed:
+    """What does not change from pass to pass."""
+    q = square_norms(rows)
+    A = np.empty((len(rows), geometry.dense + 1), dtype=rows.X.dtype)
+    A[:, :-1] = rows.X
+    A[:, -1] = 1.0
+    return Packed(A, rows.codes, q, _inverse_norms(q) if geometry.cosine else None)
+
+
+def step(rows: Packed, centers: F64, geometry: Geometry) -> Step:
     """One pass over rows in memory."""
-    k = len(centers)
-    n = max(256, SCORES // k)
-    parts = [_step(rows.take(slice(at, at + n)), centers, geometry) for at in range(0, len(rows), n)]
-    total = parts[0] if parts else _nothing(k, geometry)
-    for part in parts[1:]:
-        total = total + part
+    n = max(256, SCORES // len(centers))
+    total = nothing(len(centers), geometry)
+    for at in range(0, len(rows), n):
+        total = total + _step(rows.part(slice(at, at + n)), centers, geometry)
     return total
 
 
-def _nothing(k: int, geometry: Geometry) -> Step:
+def nothing(k: int, geometry: Geometry) -> Step:
+    """The step of no rows."""
     zeros = np.zeros((k, geometry.width))
     return Step(np.zeros(k), zeros, np.zeros(k), zeros.copy() if geometry.cosine else None)
 
 
-def _step(rows: Rows, centers: F64, geometry: Geometry) -> Step:
-    k = len(centers)
-    q = square_norms(rows)
+def _step(rows: Packed, centers: F64, geometry: Geometry) -> Step:
     if geometry.cosine:
-        inverse = _inverse_norms(q)
-        scores = _products(rows, geometry, -directions(centers))
-        scores *= inverse
-        rest: Real | float = 1.0
+        weights, constants = -directions(centers), np.zeros(len(centers))
     else:
-        inverse = None
-        scores = _products(rows, geometry, -2.0 * centers)
-        scores += np.einsum("ij,ij->i", centers, centers).astype(scores.dtype)[:, None]
-        rest = q
-    nearest, least = _argmin(scores)
-    # Cancellation may leave a tiny negative square.
-    squares = np.maximum(least + rest, 0.0)
-    member = np.empty((k, len(rows)), dtype=rows.X.dtype)
-    for j in range(k):
-        np.equal(nearest, j, out=member[j])
-    counts = np.bincount(nearest, minlength=k).astype(np.float64)
-    within = np.bincount(nearest, weights=squares, minlength=k).astype(np.float64)
-    sums = _sums(rows, geometry, nearest, member, None)
-    if inverse is None:
+        weights, constants = -2.0 * centers, np.einsum("ij,ij->i", centers, centers)
+    scores = _scores(rows, geometry, weights, constants)
+    if rows.inverse is not None:
+        scores *= rows.inverse
+    least = scores.min(axis=0)
+    belongs = scores == least
+    nearest = None
+    if geometry.levels or np.count_nonzero(belongs) != len(rows):
+        nearest = scores.argmin(axis=0)  # a row as near to two centers belongs to the first
+        belongs = nearest == np.arange(len(centers))[:, None]
+    member = belongs.astype(rows.A.dtype)
+    whole = 1.0 if geometry.cosine else rows.squares
+    squares = least + whole
+    # What cancellation leaves of a row that lies on its center is noise, negative or not.
+    squares[squares < 8.0 * float(np.finfo(squares.dtype).eps) * whole] = 0.0
+    within = (member @ squares).astype(np.float64)
+    sums, counts = _sums(rows, geometry, nearest, member, None)
+    if rows.inverse is None:
         return Step(counts, sums, within)
-    member *= inverse
-    return Step(counts, sums, within, _sums(rows, geometry, nearest, member, inverse))
+    return Step(counts, sums, within, _sums(rows, geometry, nearest, member * rows.inverse, rows.inverse)[0])
 
 
-def _argmin(scores: Real) -> tuple[I64, Real]:
-    """(n,), (n,): index and value of the smallest entry of each column; the first of equals."""
-    least = scores[0].copy()
-    nearest = np.zeros(scores.shape[1], dtype=np.int64)
-    for j in range(1, len(scores)):
-        np.copyto(nearest, j, where=scores[j] < least)
-        np.minimum(least, scores[j], out=least)
-    return nearest, least
-
-
-def _sums(rows: Rows, geometry: Geometry, nearest: I64, member: Real, weight: Real | None) -> F64:
-    """(k, width): weighted sums of the rows by nearest center."""
-    k = len(member)
-    out = np.zeros((k, geometry.width))
-    out[:, : geometry.dense] = member @ rows.X
+def _scores(rows: Packed, geometry: Geometry, weights: F64, constants: F64) -> Real:
+    """(k, n): weights x + constants, in the precision of the rows."""
+    kind = rows.A.dtype
+    out: Real = np.column_stack([weights[:, : geometry.dense], constants]).astype(kind) @ rows.A.T
     for code, start, n in zip(rows.codes, geometry.starts(), geometry.levels, strict=True):
-        found = np.bincount(nearest * (n + 1) + code + 1, weights=weight, minlength=k * (n + 1))
-        out[:, start : start + n] = found.reshape(k, n + 1)[:, 1:]
+        padded = np.zeros((len(weights), n + 1), dtype=kind)
+        padded[:, :n] = weights[:, start : start + n]
+        out += padded[:, code]
     return out
+
+
+def _sums(rows: Packed, geometry: Geometry, nearest: I64 | None, member: Real, weight: Real | None) -> tuple[F64, F64]:
+    """(k, width), (k,): weighted sums of the rows by nearest center, and of their weights."""
+    k = len(member)
+    found = (member @ rows.A).astype(np.float64)
+    out = np.zeros((k, geometry.width))
+    out[:, : geometry.dense] = found[:, :-1]
+    for code, start, n in zip(rows.codes, geometry.starts(), geometry.levels, strict=True):
+        assert nearest is not None
+        levels = np.bincount(nearest * (n + 1) + code + 1, weights=weight, minlength=k * (n + 1))
+        out[:, start : start + n] = levels.reshape(k, n + 1)[:, 1:]
+    return out, found[:, -1]
 
 
 class Passes:
@@ -266,7 +304,7 @@ class Passes:
         threads: cores to use; by default those of this process.
     """
 
-    def __init__(self, blocks: Callable[[], Iterable[Rows]], geometry: Geometry, threads: int | None = None):
+    def __init__(self, blocks: Callable[[], Iterable[Packed]], geometry: Geometry, threads: int | None = None):
         self.blocks = blocks
         self.geometry = geometry
         self.threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
@@ -274,7 +312,7 @@ class Passes:
     def __call__(self, centers: F64) -> Step:
         from threadpoolctl import threadpool_limits
 
-        total = _nothing(len(centers), self.geometry)
+        total = nothing(len(centers), self.geometry)
         waiting = []
         # Each block is small for BLAS: whole blocks go to the cores instead.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
@@ -367,7 +405,7 @@ def distinct(rows: Rows) -> I64:
 
 
 def random_rows(
-    rows: Rows, k: int, geometry: Geometry, *, draws: int, generator: np.random.Generator, iterations: int = 5
+    rows: Rows, k: int, geometry: Geometry, *, draws: int, generator: np.random.Generator, iterations: int = 4
 ) -> F64:
     """(k, width): k different rows; of several draws the one that is best after a few iterations.
 
@@ -379,8 +417,12 @@ def random_rows(
     starts = [dense_matrix(rows.take(np.asarray(c)), geometry) for c in candidates]
     if draws == 1:
         return starts[0]
-    passes = Passes(lambda: [rows], geometry, 1)
-    losses = [lloyd(passes, s, max_iterations=iterations, min_progress=0.0).last.loss for s in starts]
+    ready = packed(rows, geometry)
+
+    def one_pass(centers: F64) -> Step:
+        return step(ready, centers, geometry)
+
+    losses = [lloyd(one_pass, s, max_iterations=iterations, min_progress=None).last.loss for s in starts]
     return starts[int(np.argmin(losses))]
 
 
@@ -398,6 +440,17 @@ def plus_plus(rows: Rows, k: int, geometry: Geometry, *, generator: np.random.Ge
         nearest = np.asarray(closer[best], dtype=np.float64)
         centers = np.vstack([centers, tried[best]])
     return centers
+
+
+def share(rows: Rows, one_in: int) -> I64:
+    """Index of about one in so many rows, chosen by their content alone."""
+    mixed = np.zeros(len(rows), dtype=np.uint64)
+    odd = 0x9E3779B97F4A7C15
+    for i, column in enumerate([*np.asarray(rows.X).T, *rows.codes]):
+        bits = np.asarray(column, dtype=np.float64).view(np.uint64)
+        mixed = (mixed ^ (bits + np.uint64(i))) * np.uint64(odd)
+        mixed ^= mixed >> np.uint64(32)
+    return np.flatnonzero(mixed % np.uint64(one_in) == 0)
 
 
 def order_of(rows: Rows, keys: Sequence[F64] = ()) -> I64:

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import numbers
 from sqlml.encode import Category, Design, Encoding, Number, Set
 from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels import kmeans as kernel
-from sqlml.kernels.kmeans import Geometry, Passes, Rows, Step
-from sqlml.kernels.types import F64
+from sqlml.kernels.kmeans import Geometry, Packed, Passes, Rows, Step
+from sqlml.kernels.types import F64, I32
 from sqlml.models.base import (
     Anomalies,
     BatchFunction,
@@ -46,9 +47,9 @@ CACHE_BYTES = 512 * 2**20
 #: Kept rows have double precision up to this size.
 DOUBLE_BYTES = 64 * 2**20
 #: Starting rows are drawn from about so many rows.
-SAMPLE = 20_000
+SAMPLE = 10_000
 #: Draws of RANDOM that are compared.
-DRAWS = 8
+DRAWS = 6
 #: Most products (centers x plain columns) that are written as SQL.
 SQL_PRODUCTS = 1500
 #: Order statistics of the normalised training distances that are kept, and the rows they are taken from
@@ -56,6 +57,7 @@ SQL_PRODUCTS = 1500
 KEPT, QUANTILE_ROWS = 10_001, 200_000
 ACCEPTS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP, Kind.STRUCT, Kind.VECTOR, Kind.SET})
 METRICS = ("davies_bouldin_index", "mean_squared_distance")
+_NO_CODES: tuple[I32, ...] = ()
 #: Distances that ML.PREDICT lists.
 LISTED = 5
 
@@ -162,7 +164,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         elif len(start) * geo.dense <= SQL_PRODUCTS:
             one_pass = sql_pass(data.train, data.design, cosine)
         else:
-            one_pass = Passes(lambda: _rows(data.train, data.design, moves), geo)
+            one_pass = Passes(lambda: _packed(data, geo), geo)
 
         def report(i: int, found: Step) -> None:
             run.report(i, found.loss, cluster_info=_cluster_info(found))
@@ -176,8 +178,12 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         )
         found, radii = fit.last, fit.last.radii()
         means = np.where(found.counts[:, None] > 0, found.sums / np.maximum(found.counts, 1.0)[:, None], fit.centers)
-        blocks = cached if cached is not None else _rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
-        quantiles = _quantiles(blocks, fit.centers, radii, geo)
+        if cached is not None:
+            every = 1 + data.rows // QUANTILE_ROWS
+            sample: Iterable[Rows] = [_share(block.rows(), every) for block in cached]
+        else:
+            sample = _rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
+        quantiles = _quantiles(sample, fit.centers, radii, geo)
         centers = fit.centers + moves
         return KMeansState(centers, means if cosine else centers, found.counts, radii, quantiles)
 
@@ -218,8 +224,13 @@ class KMeans(Model[KMeansOptions, KMeansState]):
     def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
         cosine = trained.options.distance_type == "COSINE"
         design, moves = trained.design, offset(trained.design, cosine)
-        passes = Passes(lambda: _rows(data, design, moves, trained_rows=False), geometry(design, cosine))
-        found = passes(trained.state.centers - moves)
+        geo = geometry(design, cosine)
+
+        def blocks() -> Iterator[Packed]:
+            for rows in _rows(data, design, moves, trained_rows=False):
+                yield kernel.packed(rows, geo)
+
+        found = Passes(blocks, geo)(trained.state.centers - moves)
         if not found.counts.sum():
             raise DataError("the evaluation must have at least one row.")
         return _metrics(trained, found)
@@ -243,30 +254,43 @@ class KMeans(Model[KMeansOptions, KMeansState]):
 # ---------------------------------------------------------------- reading rows
 
 
-def _rows(relation: Relation, design: Design, moves: F64, *, trained_rows: bool = True) -> Iterator[Rows]:
+def _rows(
+    relation: Relation, design: Design, moves: F64, *, trained_rows: bool = True, kind: type = np.float64
+) -> Iterator[Rows]:
     """Blocks of rows in the coordinates of training (less the offset)."""
     wanted = expressions(design)
     for i, f in enumerate(design.features):
         if isinstance(f, Number):
             wanted[f"f{i}"] = f.scaled(trained_rows)
+    plain, codes = all(isinstance(f, Number) for f in design.features), _NO_CODES
     for batch in relation.batches(wanted, 65_536):
-        X, codes = decode(design, {name: batch.column(i) for i, name in enumerate(wanted)})
-        yield Rows(X - moves[: X.shape[1]] if moves.any() else X, codes)
+        columns = {name: batch.column(i) for i, name in enumerate(wanted)}
+        if plain:
+            X = np.empty((batch.num_rows, len(columns)), dtype=kind)
+            for i, column in enumerate(columns.values()):
+                np.subtract(numbers(column), moves[i], out=X[:, i], casting="same_kind")
+        else:
+            dense, codes = decode(design, columns)
+            X = (dense - moves[: dense.shape[1]]).astype(kind, copy=False)
+        yield Rows(X, codes)
 
 
-def _cached(data: TrainingData, geo: Geometry) -> list[Rows] | None:
+def _packed(data: TrainingData, geo: Geometry, kind: type = np.float64) -> Iterator[Packed]:
+    for rows in _rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
+        yield kernel.packed(rows, geo)
+
+
+def _cached(data: TrainingData, geo: Geometry) -> list[Packed] | None:
     """All rows, when they are small enough to be kept."""
-    cells = data.rows * (geo.dense + len(geo.levels))
+    cells = data.rows * (geo.dense + 2 + geo.cosine + len(geo.levels))
     if 4 * cells > min(CACHE_BYTES, _memory_limit(data.train) // 8):
         return None
-    kind = np.float64 if 8 * cells <= DOUBLE_BYTES else np.float32
-    moves = offset(data.design, geo.cosine)
-    return [Rows(r.X.astype(kind, copy=False), r.codes) for r in _rows(data.train, data.design, moves)]
+    return list(_packed(data, geo, np.float64 if 8 * cells <= DOUBLE_BYTES else np.float32))
 
 
 def _memory_limit(relation: Relation) -> int:
     """DuckDB's memory limit in bytes, as it prints it ("18.6 GiB")."""
-    text = str(relation.aggregate(["current_setting('memory_limit')"])[0])
+    text = str(relation.table("current_setting('memory_limit') AS bytes").column(0)[0])
     found = re.fullmatch(r"([\d.]+) (bytes|KiB|MiB|GiB|TiB)", text)
     if found is None:
         return CACHE_BYTES * 8
@@ -388,6 +412,10 @@ def _slices(design: Design) -> dict[Any, slice]:
 # ---------------------------------------------------------------- results
 
 
+def _share(rows: Rows, one_in: int) -> Rows:
+    return rows if one_in == 1 else rows.take(kernel.share(rows, one_in))
+
+
 def _cluster_info(found: Step) -> list[dict[str, object]]:
     return [
         {"centroid_id": j + 1, "cluster_radius": float(r), "cluster_size": int(n)}
@@ -395,14 +423,9 @@ def _cluster_info(found: Step) -> list[dict[str, object]]:
     ]
 
 
-def _quantiles(blocks: Any, centers: F64, radii: F64, geo: Geometry) -> F64:
+def _quantiles(blocks: Iterable[Rows], centers: F64, radii: F64, geo: Geometry) -> F64:
     """Evenly spaced order statistics of the rows' normalised distances: all of few."""
-    n = max(256, kernel.SCORES // len(centers))
-    parts = [
-        kernel.normalized(kernel.square_distances(piece, centers, geo), radii)
-        for rows in blocks
-        for piece in (rows.take(slice(at, at + n)) for at in range(0, len(rows), n))
-    ]
+    parts = [kernel.normalized(kernel.square_distances(rows, centers, geo), radii) for rows in blocks]
     values = np.sort(np.concatenate(parts)) if parts else np.zeros(1)
     if len(values) > KEPT:
         values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
