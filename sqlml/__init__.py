@@ -32,6 +32,7 @@ from sqlml.errors import (
 
 if TYPE_CHECKING:
     from sqlml.connection import BINARY, DATETIME, NUMBER, ROWID, STRING, Connection, Cursor, connect
+    from sqlml.plan.mounts import mount
 
 __version__ = "0.1.0"
 
@@ -64,6 +65,10 @@ _LAZY = ("BINARY", "DATETIME", "NUMBER", "ROWID", "STRING", "Connection", "Curso
 
 
 def __getattr__(name: str) -> Any:
+    if name == "mount":
+        from sqlml.plan.mounts import mount
+
+        return mount
     if name in _LAZY:
         from sqlml import connection
 
@@ -105,6 +110,7 @@ __all__ = [
     "Warning",
     "apilevel",
     "connect",
+    "mount",
     "paramstyle",
     "threadsafety",
 ]

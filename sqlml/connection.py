@@ -7,6 +7,7 @@ statement starts.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,6 +20,7 @@ from sqlml.errors import Error, InterfaceError, ProgrammingError
 from sqlml.execute import Executor, Result
 from sqlml.grammar import parse
 from sqlml.plan import Session
+from sqlml.plan.mounts import Scope, checked_path, checked_source
 from sqlml.progress import Listener
 from sqlml.script import is_script
 from sqlml.script.host import run_script
@@ -41,7 +43,7 @@ def connect(
     fidelity: Literal["best", "bigquery"] = "best",
     dialect: Literal["bigquery", "duckdb"] = "bigquery",
     config: Mapping[str, str] | None = None,
-    mounts: Mapping[str, str] | None = None,
+    mounts: Mapping[str, Any] | None = None,
 ) -> Connection:
     """Open a DuckDB file, or ":memory:", with BigQuery ML in it.
 
@@ -51,12 +53,13 @@ def connect(
         fidelity: 'best' gives the best answer, 'bigquery' the service's habits.
         dialect: the language of queries, GoogleSQL or DuckDB's own.
         config: DuckDB settings, such as {"memory_limit": "1GB"}.
-        mounts: BigQuery path -> file or table that stands for it.
+        mounts: BigQuery path -> file, table name or object that stands for it; see `Connection.mount`.
     """
     connection = Connection(open_database(str(path), read_only=read_only, config=config))
     connection._session.set("fidelity", fidelity, None)
     connection._session.set("dialect", dialect, None)
-    connection._session.mounts.update(mounts or {})
+    for name, source in (mounts or {}).items():
+        connection.mount(name, source)
     return connection
 
 
@@ -132,6 +135,18 @@ class Connection:
         self._database.settle()
         return self._database.raw
 
+    def mount(self, path: str, source: Any) -> None:
+        """Let a BigQuery path stand for a file, a table or an object; `sqlml.mount` does so for all connections.
+
+        Args:
+            path: such as "project.dataset.table"; it may end in * when the file name has a * too.
+            source: a Parquet, CSV or JSON file (its name may hold *), the name of a DuckDB table, or an
+                Arrow, pandas or polars table.
+        """
+        self._check()
+        name = checked_path(path)
+        self._session.mounts[name] = checked_source(source)
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every `Progress`; returning False cancels. Returns how to stop listening."""
         self._listeners.append(listener)
@@ -155,6 +170,8 @@ class Connection:
             for name in self._temporary:
                 self._database.unregister(name)
             self._temporary.clear()
+            self._session.give_back()
+            self._session.scope = _caller()
             result = Result()
             try:
                 listeners = tuple(self._listeners)
@@ -170,6 +187,14 @@ class Connection:
             finally:
                 errors.notices.reset(token)
         return result, [(errors.Warning, w) for w in collected]
+
+
+def _caller() -> Scope | None:
+    """The variables of the code outside this package that called it."""
+    frame = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).split(".")[0] == "sqlml":
+        frame = frame.f_back  # type: ignore[assignment]
+    return None if frame is None else Scope(frame.f_locals, frame.f_globals)
 
 
 class Cursor:

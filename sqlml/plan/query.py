@@ -15,12 +15,13 @@ from sqlml.grammar import parse_one as parse_statement
 from sqlml.grammar.nodes import SqlStatement
 from sqlml.plan.arguments import bind_call
 from sqlml.plan.locate import locate
+from sqlml.plan.mounts import mounted, of_caller, wildcard
 from sqlml.plan.session import Session
 from sqlml.schema import Column, quote_literal, quote_name, same_name
 from sqlml.transform import PREPROCESS
 from sqlml.transform import rewrite as rewrite_preprocessing
-from sqlml.translate import translate
-from sqlml.translate.scopes import table_node, visible_ctes
+from sqlml.translate import TARGET, span_of, translate
+from sqlml.translate.scopes import hide_from_stars, table_node, visible_ctes
 
 _PLACEHOLDER = re.compile(r'"?\b(__[mv]\d+)\b"?')
 
@@ -68,7 +69,7 @@ class Planner:
         text = translate(
             query.text,
             dialect=dialect or self.session.dialect,
-            table=lambda node: self._table(node, found),
+            table=lambda node: self._table(node, found, query.span.start),
             scalar=lambda node: rewrite_preprocessing(node, query.span.start),
             offset=query.span.start,
             names=tuple(PREPROCESS),
@@ -133,7 +134,7 @@ class Planner:
 
     # ------------------------------------------------------------ tables
 
-    def _table(self, node: Any, found: dict[str, str]) -> Any:
+    def _table(self, node: Any, found: dict[str, str], offset: int) -> Any:
         parts = [p.name for p in node.parts]
         if _PLACEHOLDER.fullmatch(parts[-1]) and len(parts) == 1:
             return None
@@ -142,12 +143,22 @@ class Planner:
             return self._placeholder(_models_view(self.session, parts[:-2]), found)
         if len(parts) >= 2 and upper[-2] == "INFORMATION_SCHEMA":
             return None
+        if not node.meta.get(TARGET) and (mount := self._mount(node, parts, offset)) is not None:
+            return self._placeholder(mount, found)
         if (view := self._view(parts)) is not None:
             return self._placeholder(view, found)
         if len(parts) == 3 and not any(same_name(a, parts[0]) for a in self.session.attached()):
             node.set("catalog", None)
             return node
         return None
+
+    def _mount(self, node: Any, parts: list[str], offset: int) -> str | None:
+        """SQL of a table that lies elsewhere, or None."""
+        if parts[-1].endswith("*"):
+            hide_from_stars(node, "_TABLE_SUFFIX")
+            return wildcard(self.session, parts, span_of(node, offset))
+        found = mounted(self.session, parts)
+        return of_caller(self.session, parts[0]) if found is None and len(parts) == 1 else found
 
     def _placeholder(self, sql: str, found: dict[str, str]) -> Any:
         name = f"__v{self._views}"

@@ -36,7 +36,9 @@ class Session:
     database: Database
     settings: Settings = field(default_factory=Settings)
     catalogs: dict[str, Catalog] = field(default_factory=dict)
-    mounts: dict[str, str] = field(default_factory=dict)
+    mounts: dict[str, Any] = field(default_factory=dict)
+    scope: Mapping[str, Any] | None = None
+    borrowed: list[str] = field(default_factory=list)
     #: DuckDB literals of the script variables that the running statement means, by lower-case name.
     variables: dict[str, str] = field(default_factory=dict)
     #: Procedures of CREATE PROCEDURE; what they are is the script package's business.
@@ -60,6 +62,20 @@ class Session:
     def dialect(self) -> Literal["bigquery", "duckdb"]:
         """The dialect of queries."""
         return "duckdb" if self.settings.dialect == "DUCKDB" else "bigquery"
+
+    def borrow(self, table: Any) -> str:
+        """The name under which a Python object is readable until the next statement."""
+        name = self.database.fresh_name("borrowed")
+        self.database.register(name, table)
+        self.borrowed.append(name)
+        return name
+
+    def give_back(self) -> None:
+        """Forget the objects of the last statement, and the caller's variables."""
+        self.scope = None
+        for name in self.borrowed:
+            self.database.unregister(name)
+        self.borrowed.clear()
 
     def current(self) -> tuple[str, str]:
         """(catalog, schema) of names without them."""

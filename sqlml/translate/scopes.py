@@ -15,6 +15,14 @@ def table_node(name: str) -> exp.Table:
     return exp.Table(this=exp.to_identifier(name))
 
 
+def hide_from_stars(node: exp.Expression, column: str) -> None:
+    """Leave a pseudo column of the table `node` out of the bare stars of its SELECT."""
+    select = node.find_ancestor(exp.Select)
+    for star in select.expressions if select is not None else ():
+        if isinstance(star, exp.Star):
+            star.set("except_", [*(star.args.get("except_") or ()), exp.to_identifier(column)])
+
+
 def visible_ctes(sql: str, tables: Collection[str]) -> dict[str, list[str]]:
     """Table name -> the CTEs (`name AS (...)`, DuckDB text) that a reference to it can see, outermost first.
 
