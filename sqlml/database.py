@@ -96,6 +96,7 @@ class Database:
         self._names = itertools.count()
         self._kept: set[str] = set()
         self.snapshots: set[str] = set()
+        self._volatile: frozenset[str] | None = None
         _OPEN.add(self)
 
     # ------------------------------------------------------------ statements
@@ -188,8 +189,10 @@ class Database:
 
     def volatile_functions(self) -> frozenset[str]:
         """Lower-case names of DuckDB's functions that give another value at each call."""
-        rows = self.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'")
-        return frozenset(str(r[0]).lower() for r in rows)
+        if self._volatile is None:
+            rows = self.execute("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'")
+            self._volatile = frozenset(str(r[0]).lower() for r in rows)
+        return self._volatile
 
     def exists(self, schema: str | None, name: str, catalog: str | None = None) -> bool:
         """Whether a table or view of this name exists."""

@@ -369,37 +369,67 @@ def number_features(columns: Sequence[Column]) -> list[Raw]:
     return [r for r in raw_features([c for c in columns if c.kind is Kind.NUMERIC]) if r.shape is Number]
 
 
-def number_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:
-    """Statistics of raw numbers, by name, in one aggregate query; a second one if a column has NaN or infinities."""
+def number_statistics(
+    relation: Relation, raw: Sequence[Raw], near: Mapping[str, float | None] | None = None
+) -> dict[str, NumberStatistics]:
+    """Statistics of raw numbers, by name, in one aggregate query; a second one if a column has NaN or infinities.
+
+    Args:
+        relation: the rows.
+        raw: the numbers.
+        near: a value near the middle of each column, by source. The deviation is then a sum of squares around it,
+            which costs a third of DuckDB's own and loses no digits.
+    """
     if not raw:
         return {}
-    found = {}
+    middles = [(near or {}).get(r.source) for r in raw]
     try:
-        values = relation.aggregate([t for r in raw for t in _number_terms(r.sql)])
+        values = relation.aggregate([t for r, m in zip(raw, middles, strict=True) for t in _number_terms(r.sql, m)])
     except DataError:  # DuckDB refuses the deviation of infinite values
         values = (0, None, None, None, math.nan) * len(raw)
-    again = []
-    for i, r in enumerate(raw):
-        n, mean, stddev, low, high = values[5 * i : 5 * i + 5]
-        if (high is not None and not math.isfinite(high)) or (low is not None and not math.isfinite(low)):
+    found, again = {}, []
+    for i, (r, middle) in enumerate(zip(raw, middles, strict=True)):
+        n, mean, spread, low, high = values[5 * i : 5 * i + 5]
+        if any(v is not None and not math.isfinite(v) for v in (low, high)):
             again.append(r)
-        found[r.name] = NumberStatistics(n, mean, stddev, low, high)
+            continue
+        found[r.name] = NumberStatistics(n, mean, _deviation(n, mean, spread, middle), low, high)
     if again:
-        guarded = [(_without_nan(r.sql), f"CASE WHEN isfinite({r.sql}) THEN {r.sql} END") for r in again]
-        terms = [
-            t
-            for x, y in guarded
-            for t in (f"count({x})", f"count({y})", f"avg({y})", f"stddev_samp({y})", f"min({x})", f"max({x})")
-        ]
-        values = relation.aggregate([*terms, *(f"count_if(isnan({r.sql}))" for r in again)])
-        for i, r in enumerate(again):
-            n, _, mean, stddev, low, high = values[6 * i : 6 * i + 6]
-            found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(values[6 * len(again) + i]))
+        found |= _guarded_statistics(relation, again)
     return found
 
 
-def _number_terms(x: str) -> list[str]:
-    return [f"count({x})", f"avg({x})", f"stddev_samp({x})", f"min({x})", f"max({x})"]
+def _number_terms(x: str, middle: float | None) -> list[str]:
+    if middle is None:
+        spread = f"stddev_samp({x})"
+    else:
+        gap = f"({x} - {quote_literal(float(middle))})"
+        spread = f"sum({gap} * {gap})"
+    return [f"count({x})", f"avg({x})", spread, f"min({x})", f"max({x})"]
+
+
+def _deviation(n: int, mean: float | None, spread: float | None, middle: float | None) -> float | None:
+    """The sample deviation, from DuckDB's own or from a sum of squares around `middle`."""
+    if middle is None or spread is None or mean is None:
+        return spread
+    if n < 2:
+        return None
+    return math.sqrt(max(spread - n * (mean - middle) ** 2, 0.0) / (n - 1))
+
+
+def _guarded_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:
+    """Statistics of columns with NaN (left out) or infinities (told by low and high)."""
+    terms: list[str] = []
+    for r in raw:
+        x, y = _without_nan(r.sql), f"CASE WHEN isfinite({r.sql}) THEN {r.sql} END"
+        terms += [f"count({x})", f"avg({y})", f"stddev_samp({y})", f"min({x})", f"max({x})"]
+        terms.append(f"count_if(isnan({r.sql}))")
+    values = relation.aggregate(terms)
+    found = {}
+    for i, r in enumerate(raw):
+        n, mean, stddev, low, high, nans = values[6 * i : 6 * i + 6]
+        found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(nans))
+    return found
 
 
 def _level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:

@@ -118,7 +118,8 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         raise DataError(f"the training query must return at least {plan.model.min_rows} rows. Got {rows}.")
     relation = replace(relation, rows=rows)
     before = feature_columns(plan, plan.columns)
-    numbers = encode.number_statistics(relation, encode.number_features(before))
+    medians = _medians(relation, [c for c in before if c.kind is Kind.NUMERIC], rows)
+    numbers = encode.number_statistics(relation, encode.number_features(before), medians)
     transform, columns, data = None, plan.columns, relation
     if plan.transform is not None:
         transform = plan.transform.fit(relation)
@@ -137,7 +138,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     design = Design((), ())
     if plan.model.encoded:
         design = encode.fit(data, features, encoding, rows, numbers if transform is None else None)
-    statistics = feature_statistics(relation, before, rows, numbers, design if transform is None else None)
+    statistics = feature_statistics(relation, before, rows, numbers, medians, design if transform is None else None)
     weight = plan.model.weight(plan.options, label)
     training = TrainingData(
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
@@ -284,6 +285,7 @@ def feature_statistics(
     columns: tuple[Column, ...],
     rows: int,
     numbers: Mapping[str, encode.NumberStatistics],
+    medians: Mapping[str, float | None],
     design: Design | None,
 ) -> tuple[FeatureStatistics, ...]:
     """The lines of ML.FEATURE_INFO, from what was read already; medians and other columns are read here."""
@@ -292,7 +294,6 @@ def feature_statistics(
     wanted = [_statistics(c, quote_name(c.name)) for c in rest]
     values = iter(relation.aggregate([t for w in wanted for t in w.values()]))
     read = {c.name: {n: next(values) for n in w} for c, w in zip(rest, wanted, strict=True)}
-    medians = _medians(relation, [c for c in columns if c.kind is Kind.NUMERIC], rows)
     found = []
     for c in columns:
         if c.kind is Kind.NUMERIC:
