@@ -7,7 +7,9 @@ returned for a small model of each type, trained here.
 
 from __future__ import annotations
 
+import json
 import pathlib
+import runpy
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -26,7 +28,7 @@ COLUMNS: dict[str, dict[str, list[tuple[str, str]]]] = {}
 #: Every model type once, under its first name.
 TYPES = {name: model for name, model in MODELS.items() if model.names[0] == name}
 NOTE = "<!-- Written by docs/generate.py from the code. Do not edit. -->\n"
-BEGIN, END = "<!-- generated: models x functions -->", "<!-- end of generated -->"
+PARITY = ROOT / "tests" / "parity"
 
 
 def main() -> int:
@@ -63,10 +65,14 @@ def all_pages() -> Iterator[tuple[str, str]]:
         yield f"docs/models/{name.lower()}.md", model_page(name)
     yield "docs/functions.md", functions_page()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    if BEGIN in readme:
-        head, rest = readme.split(BEGIN, 1)
-        tail = rest.split(END, 1)[1]
-        yield "README.md", f"{head}{BEGIN}\n{matrix()}{END}{tail}"
+    readme = replaced(readme, "<!-- generated: models x functions -->", "<!-- end of generated -->", matrix())
+    yield "README.md", replaced(readme, "<!-- generated: fidelity -->", "<!-- end of fidelity -->", fidelity())
+
+
+def replaced(text: str, begin: str, end: str, inside: str) -> str:
+    """The text with what stands between two marks put in anew."""
+    head, rest = text.split(begin, 1)
+    return f"{head}{begin}\n{inside}{end}{rest.split(end, 1)[1]}"
 
 
 # ---------------------------------------------------------------- pages
@@ -153,6 +159,28 @@ def answers(function: Any, name: str, model: Any) -> bool:
         return False
     calls = CALLS[function.name]
     return name in COLUMNS.get(function.name, {}) or not (name in calls or "" in calls)
+
+
+def fidelity() -> str:
+    """The cases with numbers of the real service: how many of each sort are met."""
+    cases = json.loads((PARITY / "cases.json").read_text(encoding="utf-8"))
+    sys.path.insert(0, str(ROOT))  # the test imports its neighbours from the root of the repository
+    not_met = runpy.run_path(str(PARITY / "test_parity.py"))["NOT_MET"]
+    kinds = {
+        "exact": "exact",
+        **dict.fromkeys(("optimizer", "approx", "stochastic"), "tolerance"),
+        **dict.fromkeys(("shape", "property"), "shape"),
+    }
+    counts: dict[str, dict[str, list[int]]] = {}
+    for case in cases:
+        row = counts.setdefault(case["family"], {kind: [0, 0] for kind in ("exact", "tolerance", "shape")})
+        row[kinds[case["determinism"]]][1] += 1
+        row[kinds[case["determinism"]]][0] += case["id"] not in not_met
+    lines = ["| family | exact | tolerance | shape |", "| --- | --- | --- | --- |"]
+    for family, row in counts.items():
+        cells = [f"{met} of {total}" if total else "" for met, total in row.values()]
+        lines.append(f"| {family} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------- words
