@@ -12,7 +12,20 @@ import tempfile
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks import als, describe, dnn, flat, linear, logistic, predict_linear, shell, startup, transform
+from benchmarks import (
+    als,
+    describe,
+    dnn,
+    flat,
+    kmeans,
+    linear,
+    logistic,
+    pca,
+    predict_linear,
+    shell,
+    startup,
+    transform,
+)
 from benchmarks.harness import (
     MARK,
     Benchmark,
@@ -28,6 +41,8 @@ from benchmarks.harness import (
 BENCHMARKS: dict[str, Benchmark] = {
     "linear": linear.BENCHMARK,
     "logistic": logistic.BENCHMARK,
+    "kmeans": kmeans.BENCHMARK,
+    "pca": pca.BENCHMARK,
     "flat": flat.BENCHMARK,
     "predict_linear": predict_linear.BENCHMARK,
     "shell": shell.BENCHMARK,
