@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from sqlml import errors
 from sqlml.guards import guard_error
+from sqlml.kernels.threads import during_query
 from sqlml.schema import Column, quote_name
 
 Parameters = Sequence[object] | Mapping[str, object] | None
@@ -342,7 +343,8 @@ class Database:
         """Roll the user's transaction back, if there is one."""
         if self._transaction:
             self._transaction = False
-            self.execute("ROLLBACK")
+            if self._leave.alive:  # else closed at the end of the process, which rolled back
+                self.execute("ROLLBACK")
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -443,7 +445,8 @@ _CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
 def translated() -> Iterator[None]:
     """Raise sqlml's errors for DuckDB's."""
     try:
-        yield
+        with during_query():
+            yield
     except duckdb.Error as error:
         raise from_duckdb(error) from None
     except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
