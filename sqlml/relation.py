@@ -264,6 +264,12 @@ class Remainder:
         """A query over the filtered rows."""
         return self.rest.table(sql_tail)
 
+    def grouped(
+        self, by: Mapping[str, str], terms: Mapping[str, str], **lookups: pa.Table
+    ) -> contextlib.AbstractContextManager[Relation]:
+        """Groups of the filtered rows."""
+        return self.rest.grouped(by, terms, **lookups)
+
     def where(self, condition: str) -> LocalRelation:
         """Some of the filtered rows."""
         return self.rest.where(condition)

@@ -14,22 +14,24 @@ from typing import Any, Literal
 
 from sqlml import encode
 from sqlml.encode import Design
-from sqlml.errors import DataError, Error
-from sqlml.functions.explain import explains, global_attributions
+from sqlml.errors import Cancelled, DataError, Error
 from sqlml.functions.drift import training_profiles
+from sqlml.functions.explain import explains, global_attributions
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
 from sqlml.functions.scoring import scored
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
+from sqlml.models.tuning import Shared
 from sqlml.plan.create import SUPERVISED, CreatePlan, feature_columns
 from sqlml.plan.locate import find_word
 from sqlml.plan.session import Session
 from sqlml.progress import Listener, Run
-from sqlml.relation import LocalRelation, Remainder
+from sqlml.relation import LocalRelation, Relation, Remainder
 from sqlml.schema import Column, Kind, find, quote_name
 from sqlml.split import Split, split
+from sqlml.tune import Attempt, objective_of, run_trials
 
-#: The median of ML.FEATURE_INFO is exact up to so many rows, then of a sample chosen by content.
-MEDIAN_ROWS = 200_000
+#: Medians and profiles are of all rows up to so many, then of a sample chosen by content.
+SAMPLE_ROWS = 200_000
 #: Held-out rows up to this share of the training rows are subtracted from sums rather than filtered out.
 SMALL_SHARE = 0.05
 
@@ -72,8 +74,11 @@ def create_model(session: Session, plan: CreatePlan, listeners: Sequence[Listene
     try:
         with rows_of(session, plan) as relation:
             trained = train(session, plan, relation, run)
-        run.tell("saving")
+        if run.ended is None:
+            run.tell("saving")
         plan.catalog.save(trained, {})
+        if run.ended is not None:
+            raise Cancelled(run.ended)
     except Error as error:
         if error.span is None:
             word = error.message.split(" ", 1)[0].lower()
@@ -118,7 +123,8 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         raise DataError(f"the training query must return at least {plan.model.min_rows} rows. Got {rows}.")
     relation = replace(relation, rows=rows)
     before = feature_columns(plan, plan.columns)
-    medians = _medians(relation, [c for c in before if c.kind is Kind.NUMERIC], rows)
+    sample = _sample(relation, before, rows)
+    medians = _medians(sample, [c for c in before if c.kind is Kind.NUMERIC])
     numbers = encode.number_statistics(relation, encode.number_features(before), medians)
     transform, columns, data = None, plan.columns, relation
     if plan.transform is not None:
@@ -144,7 +150,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
         plan.given, _extra(session, plan), _device(session),
     )  # fmt: skip
-    state = plan.model.train(training, plan.options, run)
+    state = None if plan.dimensions else plan.model.train(training, plan.options, run)
     trained = Trained(
         dataset=plan.dataset,
         name=plan.name,
@@ -169,10 +175,68 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         training_run=run.training_run,
         created=datetime.datetime.now(datetime.UTC),
         versions=versions(),
-        profile=training_profiles(relation, before, rows),
+        profile=training_profiles(sample, before, sample.count()),
     )
+    if plan.dimensions:
+        return tuned(session, plan, trained, training, parts, run)
     run.tell("evaluating")
-    return measured(session, plan, trained, parts)
+    metrics, evaluation = measured(session, plan, trained, parts.held_out)
+    evaluation = {**evaluation, **attributed(session, trained, parts.held_out)}
+    return replace(trained, metrics=metrics, evaluation=evaluation)
+
+
+def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingData, parts: Split, run: Run) -> Trained:
+    """The best of several trials, with all of them; evaluation rows choose it, test rows judge it.
+
+    When the search is cancelled after some trials, `run.ended` says so and the trials are kept.
+    """
+    apart = Split(parts.train, _table_of(session, parts.evaluation), _table_of(session, parts.test))
+    choosing: Relation = apart.evaluation or apart.train
+    seen: dict[int, Measured] = {}
+
+    def judge(options: Any, state: Any) -> dict[str, float | None]:
+        found = measured(session, plan, replace(trained, options=options, state=state), choosing)
+        seen[id(state)] = found
+        return dict(found[0])
+
+    shared = Shared()
+    data = replace(data, evaluation=apart.evaluation, shared=shared)
+    attempt = Attempt(
+        plan.model,
+        plan.options,
+        plan.given,
+        data.columns,
+        plan.dimensions,
+        objective_of(plan.model, plan.options),
+        lambda options, trial_run: plan.model.train(data, options, trial_run),
+        judge,
+    )
+    try:
+        found = run_trials(attempt, run)
+    finally:
+        shared.close()
+    run.ended = found.cut
+    trials = []
+    for trial in found.trials:
+        if trial.status == "SUCCEEDED":
+            metrics, evaluation = seen[id(trial.state)]
+            if apart.test is not None:
+                one = replace(trained, options=trial.options, state=trial.state)
+                metrics, evaluation = measured(session, plan, one, apart.test)
+            trial = replace(trial, metrics=metrics, evaluation=evaluation)
+        trials.append(trial)
+    best = trials[found.best.trial_id - 1]
+    whole = replace(trained, state=best.state, options=best.options, trials=tuple(trials), iterations=found.iterations)
+    evaluation = {**best.evaluation, **attributed(session, whole, apart.held_out)}
+    return replace(whole, metrics=best.metrics, evaluation=evaluation)
+
+
+def _table_of(session: Session, part: Relation | None) -> LocalRelation | None:
+    """Held-out rows in a table of their own: every trial reads them."""
+    if part is None:
+        return None
+    assert isinstance(part, LocalRelation)
+    return LocalRelation(session.database, session.database.snapshot(f"SELECT * FROM {part.sql()}"), part.columns)
 
 
 def _device(session: Session) -> Literal["auto", "cpu", "cuda"]:
@@ -249,23 +313,32 @@ def _label(plan: CreatePlan, columns: tuple[Column, ...], relation: LocalRelatio
     return Label(column.name, column.sql_type, tuple(values), tuple(counts))
 
 
-def measured(session: Session, plan: CreatePlan, trained: Trained, parts: Split) -> Trained:
-    """The model with its metrics on the held-out rows (on all rows when none are held out)."""
-    held = parts.held_out
+#: Metrics of a model over rows, and what else the functions without data need.
+Measured = tuple[Mapping[str, float | None], Mapping[str, Any]]
+
+
+def measured(session: Session, plan: CreatePlan, trained: Trained, held: Relation) -> Measured:
+    """The metrics of a model on rows (after TRANSFORM)."""
     if plan.model.task not in SUPERVISED:
-        return replace(trained, metrics=dict(plan.model.training_metrics(trained, held)))
+        return dict(plan.model.training_metrics(trained, held)), {}
     assert trained.label is not None and isinstance(held, LocalRelation)
     # The rows are transformed already: score them as a model without TRANSFORM.
     bare = replace(trained, transform=None, inputs=trained.design.columns)
     found = scored(session.database, bare, held.sql(), held.columns)
     rows = Rows(session.database)
-    explained: dict[str, Any] = {}
-    if explains(trained):
-        explained = dict(global_attributions(session.database, bare, held.sql(), held.columns, held.count()))
     if not trained.label.classes:
-        return replace(trained, metrics=regression_metrics(rows, found, trained.label), evaluation=explained)
+        return regression_metrics(rows, found, trained.label), {}
     result = outcome(rows, found, trained.label)
-    return replace(trained, metrics=classification_metrics(result), evaluation={**stored(result), **explained})
+    return classification_metrics(result), stored(result)
+
+
+def attributed(session: Session, trained: Trained, held: Relation) -> Mapping[str, Any]:
+    """The global attributions over rows (after TRANSFORM), when the statement asks for them."""
+    if not explains(trained):
+        return {}
+    assert isinstance(held, LocalRelation)
+    bare = replace(trained, transform=None, inputs=trained.design.columns)
+    return global_attributions(session.database, bare, held.sql(), held.columns, held.count())
 
 
 def versions() -> Mapping[str, str]:
@@ -330,12 +403,22 @@ def _statistics(c: Column, name: str) -> dict[str, str]:
     return {"category_count": f"count(DISTINCT {name})", "null_count": nulls}
 
 
-def _medians(relation: LocalRelation, columns: Sequence[Column], rows: int) -> dict[str, float | None]:
-    """Nearest-rank medians; of rows chosen by their content when there are many."""
+def _sample(relation: LocalRelation, columns: Sequence[Column], rows: int) -> LocalRelation:
+    """All rows when they are few, else a copy of rows chosen by their content: the same on every run."""
+    every = 1 + rows // SAMPLE_ROWS
+    if every == 1 or not columns:
+        return relation
+    names = [quote_name(c.name) for c in columns]
+    part = relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
+    kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")
+    sample = LocalRelation(relation.database, kept, tuple(columns))
+    # Rows that differ too little to choose among them are all read.
+    return sample if sample.count() > rows // every // 20 else relation
+
+
+def _medians(sample: LocalRelation, columns: Sequence[Column]) -> dict[str, float | None]:
+    """Nearest-rank medians."""
     if not columns:
         return {}
-    every = 1 + rows // MEDIAN_ROWS
-    names = [quote_name(c.name) for c in columns]
-    part = relation if every == 1 else relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
-    values = part.aggregate([f"quantile_disc({n}::DOUBLE, 0.5)" for n in names])
+    values = sample.aggregate([f"quantile_disc({quote_name(c.name)}::DOUBLE, 0.5)" for c in columns])
     return {c.name: v for c, v in zip(columns, values, strict=True)}
