@@ -21,7 +21,7 @@ from sqlml.arrow import numbers
 from sqlml.encode import Category, Design, Encoding, Number, Set
 from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels import kmeans as kernel
-from sqlml.kernels.kmeans import Geometry, Packed, Passes, Rows, Step
+from sqlml.kernels.kmeans import Geometry, Packed, Passes, Real, Rows, Step
 from sqlml.kernels.types import F64, I32
 from sqlml.models.base import (
     Anomalies,
@@ -37,6 +37,7 @@ from sqlml.models.base import (
 from sqlml.models.blocks import categories, decode, expressions
 from sqlml.models.kmeans_sql import distance_score, geometry, nearest_names, normalized_names, offset, sql_pass
 from sqlml.models.networks import arguments, list_array
+from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -49,7 +50,7 @@ DOUBLE_BYTES = 64 * 2**20
 #: Starting rows are drawn from about so many rows.
 SAMPLE = 10_000
 #: Draws of RANDOM that are compared.
-DRAWS = 6
+DRAWS = 4
 #: Most products (centers x plain columns) that are written as SQL.
 SQL_PRODUCTS = 1500
 #: Order statistics of the normalised training distances that are kept, and the rows they are taken from
@@ -85,7 +86,7 @@ TRAINING_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class KMeansOptions(RegistryOptions):
+class KMeansOptions(TuningOptions, RegistryOptions):
     """Options of KMEANS."""
 
     num_clusters: int | None = option(
@@ -180,9 +181,9 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         means = np.where(found.counts[:, None] > 0, found.sums / np.maximum(found.counts, 1.0)[:, None], fit.centers)
         if cached is not None:
             every = 1 + data.rows // QUANTILE_ROWS
-            sample: Iterable[Rows] = [_share(block.rows(), every) for block in cached]
+            sample: Iterable[Rows] = [share_of(block.rows(), every) for block in cached]
         else:
-            sample = _rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
+            sample = training_rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
         quantiles = _quantiles(sample, fit.centers, radii, geo)
         centers = fit.centers + moves
         return KMeansState(centers, means if cosine else centers, found.counts, radii, quantiles)
@@ -227,7 +228,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         geo = geometry(design, cosine)
 
         def blocks() -> Iterator[Packed]:
-            for rows in _rows(data, design, moves, trained_rows=False):
+            for rows in training_rows(data, design, moves, trained_rows=False):
                 yield kernel.packed(rows, geo)
 
         found = Passes(blocks, geo)(trained.state.centers - moves)
@@ -254,7 +255,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
 # ---------------------------------------------------------------- reading rows
 
 
-def _rows(
+def training_rows(
     relation: Relation, design: Design, moves: F64, *, trained_rows: bool = True, kind: type = np.float64
 ) -> Iterator[Rows]:
     """Blocks of rows in the coordinates of training (less the offset)."""
@@ -276,7 +277,7 @@ def _rows(
 
 
 def _packed(data: TrainingData, geo: Geometry, kind: type = np.float64) -> Iterator[Packed]:
-    for rows in _rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
+    for rows in training_rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
         yield kernel.packed(rows, geo)
 
 
@@ -364,7 +365,7 @@ def _marked(data: TrainingData, options: KMeansOptions, geo: Geometry) -> F64:
     if n != (wanted or n) or not 2 <= n <= 100:
         asked = f"NUM_CLUSTERS ({wanted})" if wanted else "2 to 100"
         raise DataError(f"KMEANS_INIT_COL must be TRUE in {asked} rows. It is TRUE in {n}.")
-    blocks = list(_rows(marked, data.design, np.zeros(geo.width)))
+    blocks = list(training_rows(marked, data.design, np.zeros(geo.width)))
     X = np.concatenate([b.X for b in blocks])
     rows = Rows(X, tuple(np.concatenate([b.codes[i] for b in blocks]) for i in range(len(geo.levels))))
     return kernel.dense_matrix(rows.take(kernel.order_of(rows)), geo)
@@ -412,7 +413,8 @@ def _slices(design: Design) -> dict[Any, slice]:
 # ---------------------------------------------------------------- results
 
 
-def _share(rows: Rows, one_in: int) -> Rows:
+def share_of(rows: Rows, one_in: int) -> Rows:
+    """About one in so many rows, chosen by their content."""
     return rows if one_in == 1 else rows.take(kernel.share(rows, one_in))
 
 
@@ -424,12 +426,15 @@ def _cluster_info(found: Step) -> list[dict[str, object]]:
 
 
 def _quantiles(blocks: Iterable[Rows], centers: F64, radii: F64, geo: Geometry) -> F64:
-    """Evenly spaced order statistics of the rows' normalised distances: all of few."""
-    parts = [kernel.normalized(kernel.square_distances(rows, centers, geo), radii) for rows in blocks]
-    values = np.sort(np.concatenate(parts)) if parts else np.zeros(1)
+    return order_statistics(kernel.normalized(kernel.square_distances(r, centers, geo), radii) for r in blocks)
+
+
+def order_statistics(parts: Iterable[Real]) -> F64:
+    """Evenly spaced order statistics of numbers that come in parts, ascending: all of few."""
+    values = np.sort(np.concatenate([np.zeros(0), *parts]))
     if len(values) > KEPT:
         values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
-    return values.astype(np.float64)
+    return values if len(values) else np.zeros(1)
 
 
 def _metrics(trained: Trained, found: Step) -> Mapping[str, float | None]:

@@ -113,6 +113,16 @@ def sql_moments(
     return Moments(Gram(dense, sizes, grouped.weight, grouped.cross, grouped.pairs), block, rest)
 
 
+def with_levels(relation: Relation, design: Design, lay: Layout, dense: F64) -> Gram:
+    """X' X of unit weights from its dense block (lead, lead): the blocks of the levels are read by SQL."""
+    if not lay.categories:
+        return Gram(dense, (), (), (), {})
+    names = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(design, trained_rows=True))}
+    grouped = _grouped(relation, lay, list(names), "1.0", (), names, {}, True)
+    sizes = tuple(len(c.levels) for c in lay.categories)
+    return Gram(dense, sizes, grouped.weight, grouped.cross, grouped.pairs)
+
+
 def _product(*factors: str) -> str:
     kept = [f for f in factors if f != "1.0"]
     return " * ".join(kept) if kept else "1.0"

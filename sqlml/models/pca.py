@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from sqlml.encode import Category, Design, Encoding, Number, Set
 from sqlml.errors import DataError, OptionError
 from sqlml.kernels import pca as kernel
 from sqlml.kernels.gram import Gram
+from sqlml.kernels.kmeans import Rows
 from sqlml.kernels.pca import Components
 from sqlml.kernels.types import F64
 from sqlml.models.base import (
@@ -28,8 +29,8 @@ from sqlml.models.base import (
 )
 from sqlml.models.blocks import Block, decode, dense_width, read
 from sqlml.models.glm import linear_score
-from sqlml.models.kmeans import ACCEPTS, KEPT, QUANTILE_ROWS, content_sample
-from sqlml.models.moments import BlockGram, Layout, layout, linear_predictor, sql_moments
+from sqlml.models.kmeans import ACCEPTS, QUANTILE_ROWS, content_sample, order_statistics, share_of, training_rows
+from sqlml.models.moments import BlockGram, Layout, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
 from sqlml.options import option
 from sqlml.progress import Run
@@ -40,8 +41,10 @@ from sqlml.schema import Column, quote_literal
 FULL_COLUMNS = 1500
 #: Most components of PCA_SOLVER='RANDOMIZED'.
 MOST_COMPONENTS = 10_000
-#: Up to so many plain columns the products are summed by SQL, beyond that by BLAS over batches.
-SQL_COLUMNS = 24
+#: Up to so many plain columns the levels are summed by SQL groups, beyond that over batches of whole rows.
+SQL_COLUMNS = 48
+#: Up to so many plain columns their products are summed by SQL, beyond that by BLAS over batches.
+FEW_COLUMNS = 4
 SQL_ROWS = 20_000
 #: Most products of a prediction that are written as SQL.
 SQL_PRODUCTS = 1500
@@ -126,8 +129,8 @@ class Pca(Model[PcaOptions, PcaState]):
             hint = "use PCA_SOLVER='RANDOMIZED' or 'AUTO'."
             text = f"PCA_SOLVER 'FULL' must have at most {FULL_COLUMNS} encoded columns. The features have {lay.size}."
             raise OptionError(text, hint=hint)
-        gram = _gram(data, lay)
-        n = max(data.rows - 1, 1)
+        passed = _read(data, lay)
+        gram, n = passed.gram, max(data.rows - 1, 1)
         total = float(gram.diagonal().sum()) / n
         if total <= 0.0:
             raise DataError("the features must vary. Every column has one value in all rows.")
@@ -140,7 +143,7 @@ class Pca(Model[PcaOptions, PcaState]):
         assert k is not None
         found = found.first(k)
         run.report(0, max(1.0 - float(found.values.sum()) / total, 0.0))
-        return PcaState(found.vectors, found.values, total, _quantiles(data, lay, found))
+        return PcaState(found.vectors, found.values, total, _quantiles(data, lay, found, passed.rows))
 
     # ------------------------------------------------------------ answers
 
@@ -220,16 +223,32 @@ class Pca(Model[PcaOptions, PcaState]):
 # ---------------------------------------------------------------- training
 
 
-def _gram(data: TrainingData, lay: Layout) -> Gram:
-    """X'X, by SQL sums or over batches."""
-    if data.rows >= SQL_ROWS and lay.lead <= SQL_COLUMNS:
-        found = sql_moments(data.train, data.design, lay, targets=[]).gram
-        assert found is not None
-        return found
-    sums = BlockGram(lay)
-    for block in read(data.train, data.design):
-        sums.add(block, np.ones(len(block)))
-    return sums.gram()
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """X'X, and a share of the rows when they were read anyway."""
+
+    gram: Gram
+    rows: tuple[Rows, ...] | None = None
+
+
+def _read(data: TrainingData, lay: Layout) -> _Read:
+    """One pass: products by BLAS over batches, or by SQL sums when there are few; levels by SQL groups."""
+    if data.rows < SQL_ROWS or lay.lead > SQL_COLUMNS:
+        sums = BlockGram(lay)
+        for block in read(data.train, data.design):
+            sums.add(block, np.ones(len(block)))
+        return _Read(sums.gram())
+    if lay.lead <= FEW_COLUMNS:
+        gram = sql_moments(data.train, data.design, lay, targets=[]).gram
+        assert gram is not None
+        return _Read(gram)
+    plain = Design(tuple(f for f in data.design.features if not isinstance(f, Category)), data.design.columns)
+    dense, kept = np.zeros((lay.lead, lay.lead)), []
+    for rows in training_rows(data.train, plain, np.zeros(lay.lead)):
+        dense += rows.X.T @ rows.X
+        if not lay.categories:
+            kept.append(share_of(rows, 1 + data.rows // QUANTILE_ROWS))
+    return _Read(with_levels(data.train, data.design, lay, dense), tuple(kept) if kept else None)
 
 
 def _iterated(gram: Gram, n: int, total: float, options: PcaOptions, most: int, run: Run) -> Components:
@@ -257,17 +276,14 @@ def reconstruction_errors(block: Block, lay: Layout, vectors: F64, features: int
     return np.maximum(square - np.einsum("ij,ij->i", y, y), 0.0) / features
 
 
-def _quantiles(data: TrainingData, lay: Layout, found: Components) -> F64:
+def _quantiles(data: TrainingData, lay: Layout, found: Components, rows: tuple[Rows, ...] | None) -> F64:
     """Evenly spaced order statistics of the errors of the rows, or of a sample of many."""
     features = len(data.design.columns)
-    parts = [
-        reconstruction_errors(block, lay, found.vectors, features)
-        for block in read(content_sample(data, QUANTILE_ROWS), data.design)
-    ]
-    values = np.sort(np.concatenate(parts)) if parts else np.zeros(1)
-    if len(values) > KEPT:
-        values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
-    return values
+    if rows is not None:
+        blocks: Iterable[Block] = (Block(r.X.astype(np.float64, copy=False), r.codes, {}) for r in rows)
+    else:
+        blocks = read(content_sample(data, QUANTILE_ROWS), data.design)
+    return order_statistics(reconstruction_errors(b, lay, found.vectors, features) for b in blocks)
 
 
 # ---------------------------------------------------------------- results

@@ -112,8 +112,10 @@ def test_all_roads_give_the_same_components(con, monkeypatch):
         "SELECT mean_squared_error FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.1 AS contamination), TABLE t) ORDER BY id",
     )
     monkeypatch.setattr(pca, "SQL_ROWS", 0)
-    create(con, num_principal_components=3)
-    np.testing.assert_allclose(loadings(con), first, atol=1e-8)
+    for columns in (4, 0):  # by SQL sums, by batches with SQL groups
+        monkeypatch.setattr(pca, "FEW_COLUMNS", columns)
+        create(con, num_principal_components=3)
+        np.testing.assert_allclose(loadings(con), first, atol=1e-8)
     create(con, num_principal_components=3, pca_solver="'RANDOMIZED'")
     np.testing.assert_allclose(loadings(con), first, atol=1e-4)
     monkeypatch.setattr(pca, "SQL_PRODUCTS", 0)
@@ -124,6 +126,17 @@ def test_all_roads_give_the_same_components(con, monkeypatch):
         "SELECT mean_squared_error FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.1 AS contamination), TABLE t) ORDER BY id",
     )
     np.testing.assert_allclose(again, odd, atol=1e-9)
+
+
+def test_a_pass_over_batches_keeps_rows_for_the_errors(con, monkeypatch):
+    cuts = []
+    for rows_ in (pca.SQL_ROWS, 0):
+        monkeypatch.setattr(pca, "SQL_ROWS", rows_)
+        monkeypatch.setattr(pca, "FEW_COLUMNS", 0)
+        create(con, select="a, b, c", num_principal_components=2)
+        found = rows(con, "SELECT is_anomaly FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.2 AS contamination), TABLE t)")
+        cuts.append(sum(r[0] for r in found))
+    assert cuts == [100, 100]
 
 
 def test_anomalies_have_the_largest_errors(con):
