@@ -16,6 +16,7 @@ from sqlml.database import Database
 from sqlml.encode import bind_columns
 from sqlml.errors import SchemaError, Span
 from sqlml.functions.base import Call
+from sqlml.kernels.threads import expect_callers
 from sqlml.models import MODELS
 from sqlml.models.base import BatchFunction, Label, Score, Trained
 from sqlml.relation import LocalRelation
@@ -104,6 +105,7 @@ def register_function(database: Database, name: str, function: BatchFunction) ->
     def run(*arrays: Any) -> Any:
         return call(*(a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays))
 
+    expect_callers()
     # The arguments are cast where they are written, so the function itself takes any.
     return database.function(name, run, None, function.result)
 

@@ -15,10 +15,8 @@ one (Takacs, Pilaszy & Tikk 2011): they need no normal matrices, and the loss st
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.errors import DataError, OptionError, TrainingError
+from sqlml.kernels.threads import cores, one_blas_thread
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -69,9 +68,7 @@ class Ratings:
         return Ratings(m.indptr.astype(np.int64), m.indices.astype(np.int32), m.data, self.rows)
 
 
-def ratings_of(
-    users: NDArray[Any], items: NDArray[Any], values: NDArray[Any], shape: tuple[int, int]
-) -> Ratings:
+def ratings_of(users: NDArray[Any], items: NDArray[Any], values: NDArray[Any], shape: tuple[int, int]) -> Ratings:
     """Compressed rows from codes of users (n,) and items (n,), sorted by user or not.
 
     Raises `DataError` when a pair has two ratings or a rating is not finite.
@@ -177,7 +174,7 @@ def factorize(
     user_bias, item_bias = np.zeros(ratings.rows, np.float32), np.zeros(ratings.columns, np.float32)
     losses: list[float] = []
     converged = False
-    with _one_blas_thread(), ThreadPoolExecutor(_cores()) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
         for sweep in range(settings.max_iterations):
             users, user_bias, _ = solver.half(0, items, item_bias, (users, user_bias), pool)
             items, item_bias, observed = solver.half(1, users, user_bias, (items, item_bias), pool)
@@ -251,11 +248,7 @@ class _Solver:
             else:
                 target = np.where(known, values - shift[index], 0)
             b = np.matmul(target[:, None, :], G)[:, 0]
-            x = (
-                _solve(G, weight, b, base, exact=exact)
-                if direct
-                else _descend(G, weight, b, base, before[rows])
-            )
+            x = _solve(G, weight, b, base, exact=exact) if direct else _descend(G, weight, b, base, before[rows])
             out[rows] = x
             s = np.matmul(G, x[:, :, None])[:, :, 0]
             if weight is not None:
@@ -357,16 +350,3 @@ class _Pieces:
         if self._keep:
             self._kept[piece.start] = found
         return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Our pieces run in parallel; BLAS must not add threads of its own."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.errors import InternalError, OptionError
+from sqlml.kernels.threads import one_blas_thread
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -58,13 +59,9 @@ class Network:
 
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:
-            raise OptionError(
-                f"HIDDEN_UNITS must be a list of layer sizes of at least 1. Got {list(self.hidden)}."
-            )
+            raise OptionError(f"HIDDEN_UNITS must be a list of layer sizes of at least 1. Got {list(self.hidden)}.")
         if self.activation not in ACTIVATIONS:
-            raise OptionError(
-                f"ACTIVATION_FN must be one of {', '.join(ACTIVATIONS)}. Got {self.activation}."
-            )
+            raise OptionError(f"ACTIVATION_FN must be one of {', '.join(ACTIVATIONS)}. Got {self.activation}.")
         if self.numeric + self.rows < 1:
             raise InternalError("a network needs at least one input")
 
@@ -76,6 +73,7 @@ class Network:
         return list(zip(sizes, [*self.hidden, self.outputs], strict=True))
 
     @property
+    @one_blas_thread()
     def latent(self) -> int:
         """Index of the latent layer among the hidden ones."""
         return len(self.hidden) // 2
@@ -146,9 +144,7 @@ def activate(name: str, z: F32) -> F32:
     if name == "ELU":
         return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
     if name == "SELU":
-        return np.where(z > 0, SELU_SCALE * z, SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(z, 0))).astype(
-            z.dtype
-        )
+        return np.where(z > 0, SELU_SCALE * z, SELU_SCALE * SELU_ALPHA * np.expm1(np.minimum(z, 0))).astype(z.dtype)
     return sigmoid(z) if name == "SIGMOID" else np.tanh(z)
 
 
@@ -194,7 +190,8 @@ class Frozen:
 
     def outputs(self, X: F32, codes: I32) -> F32:
         """Raw outputs (n, k): standardised targets, logits, or the reconstruction."""
-        parts = [self._forward(r.X, r.codes)[1] for r in Rows(X, codes).blocks()]
+        with one_blas_thread():
+            parts = [self._forward(r.X, r.codes)[1] for r in Rows(X, codes).blocks()]
         return np.concatenate(parts) if parts else np.zeros((0, self.network.outputs), np.float32)
 
     def predict(self, X: F32, codes: I32) -> F64:
@@ -219,6 +216,7 @@ class Frozen:
             parts.append(h.astype(np.float64))
         return np.concatenate(parts) if parts else np.zeros((0, self.network.hidden[last]))
 
+    @one_blas_thread()
     def reconstruction_errors(self, X: F32, codes: I32) -> F64:
         """Per row the mean absolute, squared and squared-log error over the p + R encoded inputs: (n, 3).
 
@@ -241,6 +239,7 @@ class Frozen:
         np.add.at(dense, (np.arange(len(X))[:, None], p + codes), 1.0)
         return dense[:, : p + R]
 
+    @one_blas_thread()
     def loss(self, rows: Rows) -> float:
         """Weighted mean loss: squared error in units of the target, log loss, or reconstruction error."""
         total = weight = 0.0
@@ -300,6 +299,7 @@ class Frozen:
             d = slope(self.network.activation, hidden[i - 1], d @ self.weights[f"layer.{i}.weight"].T)
         return d
 
+    @one_blas_thread()
     def attributions(
         self,
         X: F32,
@@ -334,17 +334,13 @@ class Frozen:
             self._attribute(X[s], codes[s], which[s], steps, numbers[s], categories[s])
             rows = np.arange(len(X[s]))
             value[s] = self._forward(X[s], codes[s])[1][rows, which[s]]
-            zero = self._forward(
-                np.zeros((1, X.shape[1]), np.float32), np.full((1, C), self.network.rows, np.int32)
-            )
+            zero = self._forward(np.zeros((1, X.shape[1]), np.float32), np.full((1, C), self.network.rows, np.int32))
             base[s] = zero[1][0, which[s]]
             if report is not None:
                 report()
         return Attribution(numbers, categories, base, value)
 
-    def _attribute(
-        self, X: F32, codes: I32, which: NDArray[np.int64], steps: int, numbers: F64, cats: F64
-    ) -> None:
+    def _attribute(self, X: F32, codes: I32, which: NDArray[np.int64], steps: int, numbers: F64, cats: F64) -> None:
         w = self.weights
         inner = self._inner("layer.0", X, codes)
         seed = np.zeros((len(X), self.network.outputs), np.float32)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from sqlml.errors import DataError, InternalError, NotSupportedError, OptionError, TrainingError
 from sqlml.kernels.mlp import Frozen, Network, Rows, Weights, initial_weights
 from sqlml.kernels.mlp_step import Stepper
+from sqlml.kernels.threads import cores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -338,8 +338,7 @@ class _Source:
 def _thread_count(network: Network, batch_size: int) -> int:
     """One thread for small steps, where waking another costs more than it computes."""
     work = batch_size * sum(a * b for a, b in network.layers)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if work < 2**24 else max(1, min(cores, work // 2**23))
+    return 1 if work < 2**24 else max(1, min(cores(), work // 2**23))
 
 
 @contextlib.contextmanager

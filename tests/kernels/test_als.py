@@ -8,6 +8,7 @@ import pytest
 from sqlml.errors import DataError, OptionError
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
 from sqlml.kernels.ranking import ranking
+from sqlml.kernels.threads import one_blas_thread
 
 
 def triples(U=30, I=20, share=0.3, k=3, seed=0, implicit=False):  # noqa: E741
@@ -234,3 +235,17 @@ def test_ranking_without_scores_is_chance():
     assert found.average_rank == 0.5
     assert found.mean_average_precision == pytest.approx(1 / 3)
     assert np.isnan(ranking(f, np.array([-1]), np.array([0]), np.array([1.0])).average_rank)
+
+
+def test_blas_gets_its_threads_back():
+    controller = pytest.importorskip("threadpoolctl").ThreadpoolController()
+
+    def counts():
+        return [lib.num_threads for lib in controller.lib_controllers if lib.user_api == "blas"]
+
+    before = counts()
+    with one_blas_thread():
+        with one_blas_thread():
+            pass
+        assert set(counts()) == {1}
+    assert counts() == before
