@@ -1,8 +1,8 @@
 """Automatic preprocessing: columns -> an ordered `Design` of features, as SQL.
 
 `RULES` is a written order of small rules; the first that knows a column's kind turns it into raw
-features. `fit` reads their statistics (one aggregate query for numbers, one for categories) and gives
-the `Design`, which is stored with the model and replayed at prediction by SQL expressions.
+features. `fit` has their statistics read (`sqlml.statistics`) and gives the `Design`, which is stored
+with the model and replayed at prediction by SQL expressions.
 
 Definitions (BigQuery ML's): numbers are standardised with the sample deviation, NULL becomes the mean;
 every category gets a column, NULL only if training had NULLs; a value that training did not
@@ -22,6 +22,7 @@ from sqlml.errors import DataError, SchemaError
 from sqlml.kernels.types import F64
 from sqlml.relation import Relation
 from sqlml.schema import Column, Kind, Type, quote_literal, quote_name, same_name
+from sqlml.statistics import NumberStatistics, Raw, level_counts, number_statistics, sizes_of, without_nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,23 +190,12 @@ class Design:
 # ---------------------------------------------------------------- rules
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A feature before its statistics are known."""
-
-    shape: type[Number] | type[Category] | type[Set] | type[Vector] | type[Sparse]
-    name: str
-    sql: str
-    source: str
-    type: Type
-
-
 def _number(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    return [Raw(Number, name, sql if type_.name == "DOUBLE" else f"{sql}::DOUBLE", source, type_)]
+    return [Raw("number", name, sql if type_.name == "DOUBLE" else f"{sql}::DOUBLE", source, type_)]
 
 
 def _category(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    return [Raw(Category, name, f"{sql}::VARCHAR", source, type_)]
+    return [Raw("category", name, f"{sql}::VARCHAR", source, type_)]
 
 
 def _timestamp(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
@@ -218,9 +208,9 @@ def _timestamp(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
         "WOY": f"strftime({sql}, '%U')::BIGINT",
         "YEAR": f"extract(year FROM {sql})",
     }
-    found = [Raw(Number, name, f"epoch({sql})", source, type_)]
+    found = [Raw("number", name, f"epoch({sql})", source, type_)]
     for part, expression in parts.items():
-        found.append(Raw(Category, f"_TS_{part}_{name}", f"({expression})::VARCHAR", source, type_))
+        found.append(Raw("category", f"_TS_{part}_{name}", f"({expression})::VARCHAR", source, type_))
     return found
 
 
@@ -237,15 +227,15 @@ def _struct(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
 
 
 def _set(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    return [Raw(Set, name, f"({sql})::VARCHAR[]", source, type_)]
+    return [Raw("set", name, f"({sql})::VARCHAR[]", source, type_)]
 
 
 def _vector(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    return [Raw(Vector, name, f"({sql})::DOUBLE[]", source, type_)]
+    return [Raw("vector", name, f"({sql})::DOUBLE[]", source, type_)]
 
 
 def _sparse(name: str, sql: str, source: str, type_: Type) -> list[Raw]:
-    return [Raw(Sparse, name, sql, source, type_)]
+    return [Raw("sparse", name, sql, source, type_)]
 
 
 Rule = Callable[[str, str, str, Type], list[Raw]]
@@ -291,18 +281,6 @@ def raw_features(columns: Sequence[Column], expressions: Mapping[str, str] | Non
 # ---------------------------------------------------------------- fitting
 
 
-@dataclass(frozen=True, slots=True)
-class NumberStatistics:
-    """Statistics of a number's values that are not NULL: `n` of them, NaN left out and told by `nan`."""
-
-    n: int
-    mean: float | None
-    stddev: float | None
-    low: float | None
-    high: float | None
-    nan: bool = False
-
-
 def fit(
     relation: Relation,
     columns: Sequence[Column],
@@ -323,20 +301,20 @@ def fit(
     """
     raw = raw_features(columns)
     numbers = dict(known or {})
-    numbers |= number_statistics(relation, [r for r in raw if r.shape is Number and r.name not in numbers])
-    levels = _level_counts(relation, [r for r in raw if r.shape in (Category, Set)])
-    sizes = _sizes(relation, [r for r in raw if r.shape in (Vector, Sparse)])
+    numbers |= number_statistics(relation, [r for r in raw if r.shape == "number" and r.name not in numbers])
+    levels = level_counts(relation, [r for r in raw if r.shape in ("category", "set")])
+    sizes = sizes_of(relation, [r for r in raw if r.shape in ("vector", "sparse")])
     features: list[Feature] = []
     for r in raw:
-        if r.shape is Number:
+        if r.shape == "number":
             features.append(_fitted_number(r, numbers[r.name], encoding, rows))
-        elif r.shape is Category:
+        elif r.shape == "category":
             names, counts = levels[r.name]
             dropped = int(np.argmax(counts)) if encoding.categories == "dummy" else None
             features.append(Category(r.name, r.sql, r.source, names, counts, dropped))
-        elif r.shape is Set:
+        elif r.shape == "set":
             features.append(Set(r.name, r.sql, r.source, *levels[r.name]))
-        elif r.shape is Vector:
+        elif r.shape == "vector":
             features.append(Vector(r.name, r.sql, r.source, sizes[r.name]))
         else:
             assert r.type.item is not None
@@ -355,123 +333,13 @@ def _fitted_number(r: Raw, s: NumberStatistics, encoding: Encoding, rows: int) -
     stddev = s.stddev or 0.0
     shift = 0.0 if encoding.numbers == "as_is" else s.mean
     scale = stddev if encoding.numbers == "standardize" and stddev > 0 else 1.0
-    sql = _without_nan(r.sql) if s.nan else r.sql
+    sql = without_nan(r.sql) if s.nan else r.sql
     return Number(r.name, sql, r.source, s.mean, stddev, shift, scale, s.n < rows)
-
-
-def _without_nan(sql: str) -> str:
-    """NaN counts as missing, like NULL."""
-    return f"nullif({sql}, 'NaN'::DOUBLE)"
 
 
 def number_features(columns: Sequence[Column]) -> list[Raw]:
     """The columns that are plain numbers, as raw features."""
-    return [r for r in raw_features([c for c in columns if c.kind is Kind.NUMERIC]) if r.shape is Number]
-
-
-def number_statistics(
-    relation: Relation, raw: Sequence[Raw], near: Mapping[str, float | None] | None = None
-) -> dict[str, NumberStatistics]:
-    """Statistics of raw numbers, by name, in one aggregate query; a second one if a column has NaN or infinities.
-
-    Args:
-        relation: the rows.
-        raw: the numbers.
-        near: a value near the middle of each column, by source. The deviation is then a sum of squares around it,
-            which costs a third of DuckDB's own and loses no digits.
-    """
-    if not raw:
-        return {}
-    middles = [(near or {}).get(r.source) for r in raw]
-    try:
-        values = relation.aggregate([t for r, m in zip(raw, middles, strict=True) for t in _number_terms(r.sql, m)])
-    except DataError:  # DuckDB refuses the deviation of infinite values
-        values = (0, None, None, None, math.nan) * len(raw)
-    found, again = {}, []
-    for i, (r, middle) in enumerate(zip(raw, middles, strict=True)):
-        n, mean, spread, low, high = values[5 * i : 5 * i + 5]
-        if any(v is not None and not math.isfinite(v) for v in (low, high)):
-            again.append(r)
-            continue
-        found[r.name] = NumberStatistics(n, mean, _deviation(n, mean, spread, middle), low, high)
-    if again:
-        found |= _guarded_statistics(relation, again)
-    return found
-
-
-def _number_terms(x: str, middle: float | None) -> list[str]:
-    if middle is None:
-        spread = f"stddev_samp({x})"
-    else:
-        gap = f"({x} - {quote_literal(float(middle))})"
-        spread = f"sum({gap} * {gap})"
-    return [f"count({x})", f"avg({x})", spread, f"min({x})", f"max({x})"]
-
-
-def _deviation(n: int, mean: float | None, spread: float | None, middle: float | None) -> float | None:
-    """The sample deviation, from DuckDB's own or from a sum of squares around `middle`."""
-    if middle is None or spread is None or mean is None:
-        return spread
-    if n < 2:
-        return None
-    return math.sqrt(max(spread - n * (mean - middle) ** 2, 0.0) / (n - 1))
-
-
-def _guarded_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:
-    """Statistics of columns with NaN (left out) or infinities (told by low and high)."""
-    terms: list[str] = []
-    for r in raw:
-        x, y = _without_nan(r.sql), f"CASE WHEN isfinite({r.sql}) THEN {r.sql} END"
-        terms += [f"count({x})", f"avg({y})", f"stddev_samp({y})", f"min({x})", f"max({x})"]
-        terms.append(f"count_if(isnan({r.sql}))")
-    values = relation.aggregate(terms)
-    found = {}
-    for i, r in enumerate(raw):
-        n, mean, stddev, low, high, nans = values[6 * i : 6 * i + 6]
-        found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(nans))
-    return found
-
-
-def _level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:
-    found = {}
-    for r in raw:
-        value = r.sql
-        if r.shape is Set:
-            value = f"unnest(CASE WHEN len({r.sql}) > 0 THEN list_distinct({r.sql}) || CASE WHEN len(list_filter("
-            value += f"{r.sql}, lambda x: x IS NULL)) > 0 THEN [NULL]::VARCHAR[] ELSE []::VARCHAR[] END"
-            value += f" WHEN {r.sql} IS NULL THEN [NULL]::VARCHAR[] ELSE []::VARCHAR[] END)"
-        table = relation.table(f"v, count(*) AS n FROM (SELECT {value} AS v FROM {{rows}}) GROUP BY v")
-        pairs = list(zip(table.column("v").to_pylist(), table.column("n").to_pylist(), strict=True))
-        if all(v is None for v, _ in pairs):
-            raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
-        pairs.sort(key=lambda p: (p[0] is not None, p[0] or ""))
-        found[r.name] = (tuple(p[0] for p in pairs), tuple(int(p[1]) for p in pairs))
-    return found
-
-
-def _sizes(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
-    terms = []
-    for r in raw:
-        if r.shape is Vector:
-            terms += [f"min(len({r.sql}))", f"max(len({r.sql}))"]
-        else:
-            assert r.type.item is not None
-            index = quote_name(r.type.item.fields[0][0])
-            inside = f"list_transform({r.sql}, lambda e: e.{index})"
-            terms += [f"min(list_min({inside}))", f"max(list_max({inside})) + 1"]
-    values = relation.aggregate(terms)
-    found = {}
-    for i, r in enumerate(raw):
-        low, high = values[2 * i], values[2 * i + 1]
-        if high is None:
-            raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
-        if r.shape is Vector and low != high:
-            text = f"the arrays of {r.source} must have one length. Got lengths from {low} to {high}."
-            raise DataError(text)
-        if r.shape is Sparse and low < 0:
-            raise DataError(f"the indexes of {r.source} must not be negative. Got {low}.")
-        found[r.name] = int(high)
-    return found
+    return [r for r in raw_features([c for c in columns if c.kind is Kind.NUMERIC]) if r.shape == "number"]
 
 
 # ---------------------------------------------------------------- inputs of prediction

@@ -28,6 +28,7 @@ from sqlml.progress import Listener, Run
 from sqlml.relation import LocalRelation, Relation, Remainder
 from sqlml.schema import Column, Kind, find, quote_name
 from sqlml.split import Split, split
+from sqlml.statistics import NumberStatistics, number_statistics
 from sqlml.tune import Attempt, objective_of, run_trials
 
 #: Medians and profiles are of all rows up to so many, then of a sample chosen by content.
@@ -125,7 +126,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     before = feature_columns(plan, plan.columns)
     sample = _sample(relation, before, rows)
     medians = _medians(sample, [c for c in before if c.kind is Kind.NUMERIC])
-    numbers = encode.number_statistics(relation, encode.number_features(before), medians)
+    numbers = number_statistics(relation, encode.number_features(before), medians)
     transform, columns, data = None, plan.columns, relation
     if plan.transform is not None:
         transform = plan.transform.fit(relation)
@@ -357,7 +358,7 @@ def feature_statistics(
     relation: LocalRelation,
     columns: tuple[Column, ...],
     rows: int,
-    numbers: Mapping[str, encode.NumberStatistics],
+    numbers: Mapping[str, NumberStatistics],
     medians: Mapping[str, float | None],
     design: Design | None,
 ) -> tuple[FeatureStatistics, ...]:
