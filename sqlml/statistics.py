@@ -1,0 +1,156 @@
+"""What training rows say of the raw features: moments of numbers, levels of categories, sizes of vectors.
+
+`encode` makes the features of these statistics; nothing here knows what a model wants of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlml.errors import DataError
+from sqlml.relation import Relation
+from sqlml.schema import Type, quote_literal, quote_name
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A feature before its statistics are known."""
+
+    shape: Literal["number", "category", "set", "vector", "sparse"]
+    name: str
+    sql: str
+    source: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class NumberStatistics:
+    """Statistics of a number's values that are not NULL: `n` of them, NaN left out and told by `nan`."""
+
+    n: int
+    mean: float | None
+    stddev: float | None
+    low: float | None
+    high: float | None
+    nan: bool = False
+
+
+def without_nan(sql: str) -> str:
+    """NaN counts as missing, like NULL."""
+    return f"nullif({sql}, 'NaN'::DOUBLE)"
+
+
+def number_statistics(
+    relation: Relation, raw: Sequence[Raw], near: Mapping[str, float | None] | None = None
+) -> dict[str, NumberStatistics]:
+    """Statistics of raw numbers, by name, in one aggregate query; a second one if a column has NaN or infinities.
+
+    Args:
+        relation: the rows.
+        raw: the numbers.
+        near: a value near the middle of each column, by source. The deviation is then a sum of squares around it,
+            which costs a third of DuckDB's own and loses no digits.
+    """
+    if not raw:
+        return {}
+    middles = [(near or {}).get(r.source) for r in raw]
+    try:
+        values = relation.aggregate([t for r, m in zip(raw, middles, strict=True) for t in _number_terms(r.sql, m)])
+    except DataError:  # DuckDB refuses the deviation of infinite values
+        values = (0, None, None, None, math.nan) * len(raw)
+    found, again = {}, []
+    for i, (r, middle) in enumerate(zip(raw, middles, strict=True)):
+        n, mean, spread, low, high = values[5 * i : 5 * i + 5]
+        if any(v is not None and not math.isfinite(v) for v in (low, high)):
+            again.append(r)
+            continue
+        found[r.name] = NumberStatistics(n, mean, _deviation(n, mean, spread, middle), low, high)
+    if again:
+        found |= _guarded_statistics(relation, again)
+    return found
+
+
+def _number_terms(x: str, middle: float | None) -> list[str]:
+    if middle is None:
+        spread = f"stddev_samp({x})"
+    else:
+        gap = f"({x} - {quote_literal(float(middle))})"
+        spread = f"sum({gap} * {gap})"
+    return [f"count({x})", f"avg({x})", spread, f"min({x})", f"max({x})"]
+
+
+def _deviation(n: int, mean: float | None, spread: float | None, middle: float | None) -> float | None:
+    """The sample deviation, from DuckDB's own or from a sum of squares around `middle`."""
+    if middle is None or spread is None or mean is None:
+        return spread
+    if n < 2:
+        return None
+    return math.sqrt(max(spread - n * (mean - middle) ** 2, 0.0) / (n - 1))
+
+
+def _guarded_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:
+    """Statistics of columns with NaN (left out) or infinities (told by low and high)."""
+    terms: list[str] = []
+    for r in raw:
+        x, y = without_nan(r.sql), f"CASE WHEN isfinite({r.sql}) THEN {r.sql} END"
+        terms += [f"count({x})", f"avg({y})", f"stddev_samp({y})", f"min({x})", f"max({x})"]
+        terms.append(f"count_if(isnan({r.sql}))")
+    values = relation.aggregate(terms)
+    found = {}
+    for i, r in enumerate(raw):
+        n, mean, stddev, low, high, nans = values[6 * i : 6 * i + 6]
+        found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(nans))
+    return found
+
+
+def level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:
+    """The levels of raw categories and sets with their rows, by name; NULL first, then in order of the text.
+
+    Raises `DataError` for a column that is all NULL.
+    """
+    found = {}
+    for r in raw:
+        value = r.sql
+        if r.shape == "set":
+            value = f"unnest(CASE WHEN len({r.sql}) > 0 THEN list_distinct({r.sql}) || CASE WHEN len(list_filter("
+            value += f"{r.sql}, lambda x: x IS NULL)) > 0 THEN [NULL]::VARCHAR[] ELSE []::VARCHAR[] END"
+            value += f" WHEN {r.sql} IS NULL THEN [NULL]::VARCHAR[] ELSE []::VARCHAR[] END)"
+        table = relation.table(f"v, count(*) AS n FROM (SELECT {value} AS v FROM {{rows}}) GROUP BY v")
+        pairs = list(zip(table.column("v").to_pylist(), table.column("n").to_pylist(), strict=True))
+        if all(v is None for v, _ in pairs):
+            raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
+        pairs.sort(key=lambda p: (p[0] is not None, p[0] or ""))
+        found[r.name] = (tuple(p[0] for p in pairs), tuple(int(p[1]) for p in pairs))
+    return found
+
+
+def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
+    """The lengths of raw vectors, by name; of sparse ones the largest index + 1.
+
+    Raises `DataError` for a column that is all NULL, arrays of several lengths and negative indexes.
+    """
+    terms = []
+    for r in raw:
+        if r.shape == "vector":
+            terms += [f"min(len({r.sql}))", f"max(len({r.sql}))"]
+        else:
+            assert r.type.item is not None
+            index = quote_name(r.type.item.fields[0][0])
+            inside = f"list_transform({r.sql}, lambda e: e.{index})"
+            terms += [f"min(list_min({inside}))", f"max(list_max({inside})) + 1"]
+    values = relation.aggregate(terms)
+    found = {}
+    for i, r in enumerate(raw):
+        low, high = values[2 * i], values[2 * i + 1]
+        if high is None:
+            raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
+        if r.shape == "vector" and low != high:
+            text = f"the arrays of {r.source} must have one length. Got lengths from {low} to {high}."
+            raise DataError(text)
+        if r.shape == "sparse" and low < 0:
+            raise DataError(f"the indexes of {r.source} must not be negative. Got {low}.")
+        found[r.name] = int(high)
+    return found
