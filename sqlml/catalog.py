@@ -24,6 +24,7 @@ from sqlml.database import Database
 from sqlml.errors import FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
 from sqlml.models import MODELS
 from sqlml.models.base import Trained
+from sqlml.models.tuning import Trial
 from sqlml.progress import Iteration
 from sqlml.schema import quote_path
 from sqlml.transform import Transform
@@ -147,13 +148,14 @@ class Catalog:
             "options": model.options,
             "state": model.state,
             "transform": Transform | None,
-            "trials": tuple[Any, ...],
         }
         hints = typing.get_type_hints(Trained)
         values: dict[str, Any] = {}
         for field in dataclasses.fields(Trained):
             if field.name == "iterations":
                 values["iterations"] = self._iterations(uid)
+            elif field.name == "trials":
+                values["trials"] = tuple(_trial(model, t, arrays) for t in found.get("trials", ()))
             elif field.name in found:
                 values[field.name] = decode(special.get(field.name, hints[field.name]), found[field.name], arrays)
         return Trained(**values)
@@ -359,6 +361,12 @@ def decode(hint: Any, value: Any, arrays: Mapping[str, Any]) -> Any:
             return tuple(decode(h, v, arrays) for h, v in zip(inner, value, strict=True))
         return tuple(decode(Any, v, arrays) for v in value)
     return value
+
+
+def _trial(model: Any, item: Mapping[str, Any], arrays: Mapping[str, Any]) -> Trial:
+    """A trial; its options and state are those of the model type."""
+    hints = {**typing.get_type_hints(Trial), "options": model.options, "state": model.state}
+    return Trial(**{k: decode(hint, item[k], arrays) for k, hint in hints.items() if k in item})
 
 
 def _alternatives(hint: Any) -> Sequence[Any]:

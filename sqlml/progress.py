@@ -71,6 +71,8 @@ class Run:
         self.training_run = training_run
         self.max_iterations = max_iterations
         self.rows: int | None = None
+        #: Why the training ended before its time and kept what it had, or None.
+        self.ended: str | None = None
         self.iterations: list[Iteration] = []
         self._listeners = listeners
         self._start = self._last = time.perf_counter()

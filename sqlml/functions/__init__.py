@@ -29,6 +29,7 @@ from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
 from sqlml.functions.series import DETECT_CHANGE_POINTS, SEASONALITY, TREND
 from sqlml.functions.tfdv import TFDV_DESCRIBE
+from sqlml.functions.trials import TRIAL_INFO
 from sqlml.functions.transform import TRANSFORM
 
 #: Every table function by name.
@@ -41,6 +42,7 @@ FUNCTIONS: dict[str, TableFunction] = {
         ROC_CURVE,
         EXPLAIN_PREDICT,
         GLOBAL_EXPLAIN,
+        TRIAL_INFO,
         GET_INSIGHTS,
         KEY_DRIVERS,
         WEIGHTS,

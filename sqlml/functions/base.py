@@ -7,16 +7,17 @@ table that is made when the statement runs and registered for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from sqlml.arrow import integers
 from sqlml.catalog import Catalog
 from sqlml.database import Database
 from sqlml.errors import NotSupportedError, OptionError, SchemaError, Span
 from sqlml.models import MODELS
-from sqlml.models.base import Model, Task, Trained
+from sqlml.models.base import Fixed, Model, Task, Trained
 from sqlml.schema import Column, find
 
 
@@ -186,6 +187,38 @@ def label_column(call: Call) -> Column:
         text = f"the input of {call.name} must have the label column {label.name}."
         raise SchemaError(text, span=call.data.span)
     return column
+
+
+def for_each_trial(call: Call, make: Callable[[Trained], Fixed]) -> Fixed:
+    """The answer of a function without data: of a tuned model one part for each trial, TRIAL_ID first."""
+    if not call.model.trials:
+        return make(call.model)
+    wanted = getattr(call.settings, "trial_id", None) if "trial_id" in call.given else None
+    parts, ids = [], []
+    for trial in call.model.finished:
+        if wanted is None or trial.trial_id == wanted:
+            parts.append(make(call.model.of_trial(trial)))
+            ids += [trial.trial_id] * parts[-1].table.num_rows
+    whole = pa.concat_tables([p.table for p in parts])
+    names = ["trial_id", *whole.column_names]
+    table = pa.Table.from_arrays([integers(ids), *whole.columns], names=names)
+    return Fixed((Column("trial_id", "BIGINT"), *parts[0].columns), table)
+
+
+def with_trial(call: Call) -> Call:
+    """The call with the model of the trial that TRIAL_ID names. Raises `OptionError`."""
+    if "trial_id" not in call.given or call.trained is None:
+        return call
+    refuse_trials(call)
+    wanted = call.settings.trial_id
+    trial = next((t for t in call.trained.trials if t.trial_id == wanted), None)
+    if trial is None:
+        text = f"TRIAL_ID must be from 1 to {len(call.trained.trials)} for {call.trained.path}. Got {wanted}."
+        raise OptionError(text, span=call.span)
+    if trial.status != "SUCCEEDED":
+        text = f"TRIAL_ID must name a trial that succeeded. Trial {wanted} is {trial.status}: {trial.error}"
+        raise OptionError(text, span=call.span, hint=f"SELECT * FROM ML.TRIAL_INFO(MODEL {call.trained.path})")
+    return replace(call, trained=call.trained.of_trial(trial))
 
 
 def refuse_trials(call: Call) -> None:

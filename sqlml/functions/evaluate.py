@@ -17,6 +17,7 @@ from sqlml.functions.base import (
     Call,
     Computed,
     TableFunction,
+    for_each_trial,
     label_column,
     not_without_data,
     refuse_threshold,
@@ -35,7 +36,7 @@ from sqlml.functions.measure import (
 from sqlml.functions.scoring import Scored, input_relation, predicted_code, scored
 from sqlml.kernels.metrics import ScoreCounts, curve, quantile_thresholds
 from sqlml.kernels.types import F64
-from sqlml.models.base import Label, Task
+from sqlml.models.base import Fixed, Label, Task
 from sqlml.options import option
 from sqlml.schema import Column, fresh_name, quote_name
 
@@ -79,11 +80,13 @@ def _evaluate(call: Call) -> Computed:
     if call.source is not None and call.kind.task in SUPERVISED:
         label_column(call)
 
-    def compute() -> pa.Table:
-        found = call.model.metrics if call.source is None else _measure(call)
+    def table(found: Mapping[str, float | None]) -> pa.Table:
         return pa.table({n: floats([_number(found[n])]) for n in names})
 
-    return Computed(columns, compute)
+    if call.source is None:
+        every = for_each_trial(call, lambda trained: Fixed(columns, table(trained.metrics)))
+        return Computed(every.columns, lambda: every.table)
+    return Computed(columns, lambda: table(_measure(call)))
 
 
 def _number(value: float | None) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from sqlml.errors import NotSupportedError
-from sqlml.functions.base import Call, Computed, TableFunction
+from sqlml.functions.base import Call, Computed, TableFunction, for_each_trial
 from sqlml.models.base import Fixed
 from sqlml.options import option
 
@@ -40,7 +40,7 @@ def fixed(answer: Fixed) -> Computed:
 
 
 def _weights(call: Call) -> Computed:
-    return fixed(call.kind.weights(call.model, call.settings.standardize))  # type: ignore[attr-defined]
+    return fixed(for_each_trial(call, lambda t: call.kind.weights(t, call.settings.standardize)))  # type: ignore[attr-defined]
 
 
 def _advanced(call: Call) -> Computed:
@@ -52,7 +52,7 @@ def _advanced(call: Call) -> Computed:
 
 
 def _centroids(call: Call) -> Computed:
-    return fixed(call.kind.centroids(call.model, call.settings.standardize))  # type: ignore[attr-defined]
+    return fixed(for_each_trial(call, lambda t: call.kind.centroids(t, call.settings.standardize)))  # type: ignore[attr-defined]
 
 
 def _components(call: Call) -> Computed:

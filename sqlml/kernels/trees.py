@@ -113,7 +113,8 @@ class Spool:
         self._sizes.append(len(page))
         for part in (page.X, page.y, page.w):
             if part is not None:
-                self._file.write(memoryview(np.ascontiguousarray(part, np.float32)).cast("B"))
+                raw: Any = np.ascontiguousarray(part, np.float32)
+                self._file.write(memoryview(raw).cast("B"))
 
     def __iter__(self) -> Iterator[Page]:
         yield from self._kept
@@ -125,9 +126,8 @@ class Spool:
                 yield Page(X, y, self._read(n) if self.weighted else None)
 
     def _read(self, count: int) -> F32:
-        found = np.empty(count, np.float32)
-        view = memoryview(found).cast("B")
-        if count and self._file.readinto(view) != len(view):
+        found: Any = np.empty(count, np.float32)
+        if count and self._file.readinto(memoryview(found).cast("B")) != 4 * count:
             raise OSError("a temporary file of the training rows is shorter than it was")
         return found
 

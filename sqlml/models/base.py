@@ -8,9 +8,10 @@ functions) is derived from this declaration.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import pyarrow as pa
@@ -18,7 +19,11 @@ import pyarrow as pa
 from sqlml.encode import Design, Encoding
 from sqlml.errors import OptionError
 from sqlml.models.profile import ColumnProfile
-from sqlml.options import option
+from sqlml.models.shared_options import ClassWeightOptions as ClassWeightOptions
+from sqlml.models.shared_options import RegistryOptions as RegistryOptions
+from sqlml.models.shared_options import SplitOptions as SplitOptions
+from sqlml.models.shared_options import TuningOptions as TuningOptions
+from sqlml.models.tuning import CLASSIFICATION_OBJECTIVES, REGRESSION_OBJECTIVES, Shared, Trial
 from sqlml.progress import Run
 from sqlml.relation import Relation
 from sqlml.schema import Column, quote_literal, quote_name
@@ -77,6 +82,9 @@ class Label:
         return f"(CAST([{texts}] AS {self.sql_type}[]))[{code} + 1]"
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """What `Model.train` gets.
@@ -94,6 +102,7 @@ class TrainingData:
         given: names of the options that the user wrote.
         extra: further queries of CREATE MODEL, such as custom_holiday.
         device: SET sqlml.device: "auto", "cpu" or "cuda".
+        shared: what the trials of one tuning share; None for a single training.
     """
 
     train: Relation
@@ -108,6 +117,19 @@ class TrainingData:
     given: frozenset[str] = frozenset()
     extra: Mapping[str, Relation] = field(default_factory=dict)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    shared: Shared | None = None
+
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """A value made from the rows alone, whatever is tuned: the trials of one tuning share it."""
+        return make() if self.shared is None else self.shared.get(key, make)
+
+    def open(
+        self, key: str, make: Callable[[], contextlib.AbstractContextManager[T]]
+    ) -> contextlib.AbstractContextManager[T]:
+        """Like `once`, of something that must be closed."""
+        if self.shared is None:
+            return make()
+        return contextlib.nullcontext(self.shared.enter(key, make))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +293,18 @@ class Model(Generic[O, S]):
     def check(self, options: O, given: frozenset[str], columns: Sequence[Column]) -> None:
         """Refuse combinations of options. Raises `OptionError`, `SchemaError` or `NotSupportedError`."""
 
+    def objectives(self, options: O) -> tuple[str, ...]:
+        """Metrics that tuning may optimise, the default first; () when the type cannot be tuned."""
+        if not hasattr(options, "num_trials"):
+            return ()
+        if self.task is Task.REGRESSION:
+            return REGRESSION_OBJECTIVES
+        return CLASSIFICATION_OBJECTIVES if self.task is Task.CLASSIFICATION else ()
+
+    def active(self, name: str, options: O) -> bool:
+        """Whether a hyperparameter means anything under these options (DROPOUT without DART does not)."""
+        return True
+
     def reserved(self, options: O) -> tuple[str, ...]:
         """Names of columns that are not features (ids, time stamps, weights)."""
         return ()
@@ -404,7 +438,7 @@ class Trained:
     training_run: int
     created: Any
     versions: Mapping[str, str]
-    trials: tuple[Any, ...] = ()
+    trials: tuple[Trial, ...] = ()
     profile: tuple[ColumnProfile, ...] = ()
 
     @property
@@ -412,46 +446,21 @@ class Trained:
         """dataset.name"""
         return f"{self.dataset}.{self.name}"
 
+    def of_trial(self, trial: Trial) -> Trained:
+        """The model that a trial gave."""
+        return replace(
+            self,
+            uid=f"{self.uid}_{trial.trial_id}",
+            options=trial.options,
+            state=trial.state,
+            metrics=trial.metrics,
+            evaluation=trial.evaluation,
+        )
 
-# ---------------------------------------------------------------- options that several types share
-
-
-_RECORDED = "it is kept with the model; no outside service is asked."
-
-
-@dataclass(frozen=True)
-class RegistryOptions:
-    """Options of the external model registry and key service: recorded, without effect here."""
-
-    model_registry: Literal["VERTEX_AI"] | None = option(None, "External model registry.", note=_RECORDED)
-    vertex_ai_model_id: str | None = option(None, "Registry id of the model.", note=_RECORDED)
-    vertex_ai_model_version_aliases: tuple[str, ...] | None = option(
-        None, "Aliases of the registered version.", note=_RECORDED
-    )
-    kms_key_name: str | None = option(None, "Key of the stored model.", note=_RECORDED)
-
-
-@dataclass(frozen=True)
-class SplitOptions:
-    """Options that hold rows out."""
-
-    data_split_method: Literal["AUTO_SPLIT", "RANDOM", "CUSTOM", "SEQ", "NO_SPLIT"] = option(
-        "AUTO_SPLIT", "How rows are divided into training and evaluation rows."
-    )
-    data_split_eval_fraction: float | None = option(
-        None, "Share of the rows that is held out for evaluation; 0.2 when needed.", low=0.0, below=1.0
-    )
-    data_split_col: str | None = option(None, "Column that drives a CUSTOM or SEQ split; it is not a feature.")
-
-
-@dataclass(frozen=True)
-class ClassWeightOptions:
-    """Options that weigh classes."""
-
-    auto_class_weights: bool = option(False, "Weigh each class by rows / (rows of the class * number of classes).")
-    class_weights: tuple[tuple[str, float], ...] | None = option(
-        None, "Weight of every class, as (label, weight).", low=0.0
-    )
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that gave a model."""
+        return tuple(t for t in self.trials if t.status == "SUCCEEDED")
 
 
 def class_weight(options: Any, label: Label | None) -> str | None:

@@ -27,6 +27,7 @@ from sqlml.models.base import (
     Trained,
 )
 from sqlml.models.moments import Layout, layout
+from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.schema import Column, quote_literal
 
@@ -51,7 +52,7 @@ ADVANCED_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class GlmOptions(SplitOptions, RegistryOptions):
+class GlmOptions(TuningOptions, SplitOptions, RegistryOptions):
     """Options of LINEAR_REG and LOGISTIC_REG."""
 
     input_label_cols: tuple[str, ...] | None = option(None, "The label column; by default the column called label.")

@@ -8,8 +8,6 @@ the rows nor the number of threads matters.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,12 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sqlml.arrow import numbers
 from sqlml.encode import Category, Design, Encoding, Number, Set
 from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels import kmeans as kernel
-from sqlml.kernels.kmeans import Geometry, Packed, Passes, Real, Rows, Step
-from sqlml.kernels.types import F64, I32
+from sqlml.kernels.kmeans import Geometry, Packed, Passes, Rows, Step
+from sqlml.kernels.types import F64
 from sqlml.models.base import (
     Anomalies,
     BatchFunction,
@@ -34,31 +31,30 @@ from sqlml.models.base import (
     Trained,
     TrainingData,
 )
-from sqlml.models.blocks import categories, decode, expressions
+from sqlml.models.blocks import categories, decode
+from sqlml.models.kmeans_rows import (
+    QUANTILE_ROWS,
+    cached,
+    content_sample,
+    first_centers,
+    order_statistics,
+    packed,
+    share_of,
+    slices,
+    training_rows,
+)
 from sqlml.models.kmeans_sql import distance_score, geometry, nearest_names, normalized_names, offset, sql_pass
 from sqlml.models.networks import arguments, list_array
 from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
-from sqlml.schema import Column, Kind, find, names, quote_literal, quote_name
+from sqlml.schema import Column, Kind, find, names, quote_literal
 
-#: The encoded rows are kept in memory up to this size, or an eighth of DuckDB's memory limit if that is less.
-CACHE_BYTES = 512 * 2**20
-#: Kept rows have double precision up to this size.
-DOUBLE_BYTES = 64 * 2**20
-#: Starting rows are drawn from about so many rows.
-SAMPLE = 10_000
-#: Draws of RANDOM that are compared.
-DRAWS = 4
 #: Most products (centers x plain columns) that are written as SQL.
 SQL_PRODUCTS = 1500
-#: Order statistics of the normalised training distances that are kept, and the rows they are taken from
-#: when the rows are not in memory.
-KEPT, QUANTILE_ROWS = 10_001, 200_000
 ACCEPTS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP, Kind.STRUCT, Kind.VECTOR, Kind.SET})
 METRICS = ("davies_bouldin_index", "mean_squared_distance")
-_NO_CODES: tuple[I32, ...] = ()
 #: Distances that ML.PREDICT lists.
 LISTED = 5
 
@@ -159,13 +155,13 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         cosine = options.distance_type == "COSINE"
         geo, moves = geometry(data.design, cosine), offset(data.design, cosine)
         start = first_centers(data, options, run, geo) - moves
-        cached = _cached(data, geo)
-        if cached is not None:
-            one_pass: Callable[[F64], Step] = Passes(lambda: cached, geo)
+        kept = cached(data, geo)
+        if kept is not None:
+            one_pass: Callable[[F64], Step] = Passes(lambda: kept, geo)
         elif len(start) * geo.dense <= SQL_PRODUCTS:
             one_pass = sql_pass(data.train, data.design, cosine)
         else:
-            one_pass = Passes(lambda: _packed(data, geo), geo)
+            one_pass = Passes(lambda: packed(data, geo), geo)
 
         def report(i: int, found: Step) -> None:
             run.report(i, found.loss, cluster_info=_cluster_info(found))
@@ -179,9 +175,9 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         )
         found, radii = fit.last, fit.last.radii()
         means = np.where(found.counts[:, None] > 0, found.sums / np.maximum(found.counts, 1.0)[:, None], fit.centers)
-        if cached is not None:
+        if kept is not None:
             every = 1 + data.rows // QUANTILE_ROWS
-            sample: Iterable[Rows] = [share_of(block.rows(), every) for block in cached]
+            sample: Iterable[Rows] = [share_of(block.rows(), every) for block in kept]
         else:
             sample = training_rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
         quantiles = _quantiles(sample, fit.centers, radii, geo)
@@ -252,170 +248,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         return Fixed.of(TRAINING_COLUMNS, rows)
 
 
-# ---------------------------------------------------------------- reading rows
-
-
-def training_rows(
-    relation: Relation, design: Design, moves: F64, *, trained_rows: bool = True, kind: type = np.float64
-) -> Iterator[Rows]:
-    """Blocks of rows in the coordinates of training (less the offset)."""
-    wanted = expressions(design)
-    for i, f in enumerate(design.features):
-        if isinstance(f, Number):
-            wanted[f"f{i}"] = f.scaled(trained_rows)
-    plain, codes = all(isinstance(f, Number) for f in design.features), _NO_CODES
-    for batch in relation.batches(wanted, 65_536):
-        columns = {name: batch.column(i) for i, name in enumerate(wanted)}
-        if plain:
-            X = np.empty((batch.num_rows, len(columns)), dtype=kind)
-            for i, column in enumerate(columns.values()):
-                np.subtract(numbers(column), moves[i], out=X[:, i], casting="same_kind")
-        else:
-            dense, codes = decode(design, columns)
-            X = (dense - moves[: dense.shape[1]]).astype(kind, copy=False)
-        yield Rows(X, codes)
-
-
-def _packed(data: TrainingData, geo: Geometry, kind: type = np.float64) -> Iterator[Packed]:
-    for rows in training_rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
-        yield kernel.packed(rows, geo)
-
-
-def _cached(data: TrainingData, geo: Geometry) -> list[Packed] | None:
-    """All rows, when they are small enough to be kept."""
-    cells = data.rows * (geo.dense + 2 + geo.cosine + len(geo.levels))
-    if 4 * cells > min(CACHE_BYTES, _memory_limit(data.train) // 8):
-        return None
-    return list(_packed(data, geo, np.float64 if 8 * cells <= DOUBLE_BYTES else np.float32))
-
-
-def _memory_limit(relation: Relation) -> int:
-    """DuckDB's memory limit in bytes, as it prints it ("18.6 GiB")."""
-    text = str(relation.table("current_setting('memory_limit') AS bytes").column(0)[0])
-    found = re.fullmatch(r"([\d.]+) (bytes|KiB|MiB|GiB|TiB)", text)
-    if found is None:
-        return CACHE_BYTES * 8
-    return int(float(found[1]) * 1024 ** ("bytes", "KiB", "MiB", "GiB", "TiB").index(found[2]))
-
-
-# ---------------------------------------------------------------- the first centers
-
-
-def _content(design: Design, seed: int) -> str:
-    """SQL of a hash of a row's content."""
-    return f"hash({', '.join([*(quote_name(c.name) for c in design.columns), str(seed)])})"
-
-
-def content_sample(data: TrainingData, rows: int, seed: int = 0) -> Relation:
-    """About so many rows, chosen by their content."""
-    if data.rows <= rows:
-        return data.train
-    below = int(2**64 * (rows / data.rows))
-    return data.train.where(f"{_content(data.design, seed)} < {below}::UBIGINT")
-
-
-def first_centers(data: TrainingData, options: KMeansOptions, run: Run, geo: Geometry) -> F64:
-    """(k, width): where the iterations start. Raises `DataError` when there are too few rows."""
-    if data.previous is not None:
-        return _continued(data, options, geo)
-    k = options.num_clusters or max(2, min(100, round(math.log10(data.rows))))
-    if options.kmeans_init_method == "CUSTOM":
-        return _marked(data, options, geo)
-    if data.rows < k:
-        raise DataError(f"NUM_CLUSTERS must not be larger than the number of rows. Got {k} for {_many(data.rows)}.")
-    rows = _sampled(data, run.seed)
-    if len(kernel.distinct(rows)) < k:
-        rows = _sampled(data, run.seed, k)
-        there = len(kernel.distinct(rows))
-        if there < k:
-            text = "NUM_CLUSTERS must not be larger than the number of different rows."
-            raise DataError(f"{text} Got {k}, and {'1 is' if there == 1 else f'{there} are'} different.")
-    moves = offset(data.design, geo.cosine)
-    rows = Rows(rows.X - moves[: geo.dense], rows.codes)
-    if options.kmeans_init_method == "KMEANS++":
-        return kernel.plus_plus(rows, k, geo, generator=run.generator()) + moves
-    draws = DRAWS if data.fidelity == "best" else 1
-    return kernel.random_rows(rows, k, geo, draws=draws, generator=run.generator()) + moves
-
-
-def _many(rows: int) -> str:
-    return "1 row" if rows == 1 else f"{rows} rows"
-
-
-def _sampled(data: TrainingData, seed: int, different: int | None = None) -> Rows:
-    """Rows in the order of their hash: a sample, or so many different ones of all."""
-    content = _content(data.design, seed)
-    wanted = expressions(data.design)
-    items = ", ".join(f"{sql} AS {name}" for name, sql in wanted.items())
-    if different is None:
-        table = content_sample(data, SAMPLE, seed).table(f"{items}, {content} AS h FROM {{rows}}")
-    else:
-        tail = f"GROUP BY ALL ORDER BY h LIMIT {different}"
-        table = data.train.table(f"{items}, min({content}) AS h FROM {{rows}} {tail}")
-    X, codes = decode(data.design, {name: table.column(name) for name in wanted})
-    rows = Rows(X, codes)
-    order = np.lexsort([*reversed([*X.T, *codes]), table.column("h").to_numpy()])
-    return rows.take(order.astype(np.int64))
-
-
-def _marked(data: TrainingData, options: KMeansOptions, geo: Geometry) -> F64:
-    assert options.kmeans_init_col is not None
-    marked = data.train.where(quote_name(options.kmeans_init_col))
-    n, wanted = marked.count(), options.num_clusters
-    if n != (wanted or n) or not 2 <= n <= 100:
-        asked = f"NUM_CLUSTERS ({wanted})" if wanted else "2 to 100"
-        raise DataError(f"KMEANS_INIT_COL must be TRUE in {asked} rows. It is TRUE in {n}.")
-    blocks = list(training_rows(marked, data.design, np.zeros(geo.width)))
-    X = np.concatenate([b.X for b in blocks])
-    rows = Rows(X, tuple(np.concatenate([b.codes[i] for b in blocks]) for i in range(len(geo.levels))))
-    return kernel.dense_matrix(rows.take(kernel.order_of(rows)), geo)
-
-
-def _continued(data: TrainingData, options: KMeansOptions, geo: Geometry) -> F64:
-    """The centers of the earlier model in the coordinates of the new rows."""
-    old = data.previous
-    if old.options.distance_type != options.distance_type:
-        raise OptionError("DISTANCE_TYPE must stay what it was under WARM_START.")
-    if "num_clusters" in data.given and options.num_clusters not in (None, len(old.state.centers)):
-        raise OptionError(f"NUM_CLUSTERS must stay {len(old.state.centers)} under WARM_START.")
-    same = [(type(f), f.name, f.width if not isinstance(f, (Category, Set)) else 0) for f in data.design.features]
-    if same != [(type(f), f.name, f.width if not isinstance(f, (Category, Set)) else 0) for f in old.design.features]:
-        raise OptionError("WARM_START must keep the columns of the first training.")
-    out = np.zeros((len(old.state.means), geo.width))
-    before = _slices(old.design)
-    for f, at in _slices(data.design).items():
-        was, values = next((g, old.state.means[:, s]) for g, s in before.items() if g.name == f.name)
-        if isinstance(f, Number) and isinstance(was, Number):
-            out[:, at] = (values * was.scale + was.shift - f.shift) / f.scale
-        elif isinstance(f, (Category, Set)) and isinstance(was, (Category, Set)):
-            place = {level: i for i, level in enumerate(was.levels)}
-            for i, level in enumerate(f.levels):
-                if level in place:
-                    out[:, at.start + i] = values[:, place[level]]
-        else:
-            out[:, at] = values
-    return out
-
-
-def _slices(design: Design) -> dict[Any, slice]:
-    """Feature -> its matrix columns, in the order of the features."""
-    geo = geometry(design, cosine=False)
-    found, at, starts = {}, 0, iter(geo.starts())
-    for f in design.features:
-        if isinstance(f, Category):
-            begin = next(starts)
-        else:
-            begin, at = at, at + f.width
-        found[f] = slice(begin, begin + (len(f.levels) if isinstance(f, Category) else f.width))
-    return found
-
-
 # ---------------------------------------------------------------- results
-
-
-def share_of(rows: Rows, one_in: int) -> Rows:
-    """About one in so many rows, chosen by their content."""
-    return rows if one_in == 1 else rows.take(kernel.share(rows, one_in))
 
 
 def _cluster_info(found: Step) -> list[dict[str, object]]:
@@ -429,14 +262,6 @@ def _quantiles(blocks: Iterable[Rows], centers: F64, radii: F64, geo: Geometry) 
     return order_statistics(kernel.normalized(kernel.square_distances(r, centers, geo), radii) for r in blocks)
 
 
-def order_statistics(parts: Iterable[Real]) -> F64:
-    """Evenly spaced order statistics of numbers that come in parts, ascending: all of few."""
-    values = np.sort(np.concatenate([np.zeros(0), *parts]))
-    if len(values) > KEPT:
-        values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
-    return values if len(values) else np.zeros(1)
-
-
 def _metrics(trained: Trained, found: Step) -> Mapping[str, float | None]:
     cosine = trained.options.distance_type == "COSINE"
     index = kernel.davies_bouldin(trained.state.centers, found.radii(), cosine)
@@ -446,7 +271,7 @@ def _metrics(trained: Trained, found: Step) -> Mapping[str, float | None]:
 def _features(design: Design, mean: F64, standardize: bool) -> list[dict[str, Any]]:
     """A center feature by feature: numbers in original units, shares of the categories that occur."""
     found = []
-    for f, at in _slices(design).items():
+    for f, at in slices(design).items():
         row: dict[str, Any] = {"feature": f.name, "numerical_value": None, "categorical_value": []}
         values = mean[at]
         if isinstance(f, Number):

@@ -31,6 +31,7 @@ from sqlml.models.base import (
     Trained,
     TrainingData,
 )
+from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -55,7 +56,7 @@ BATCH = 122_880
 
 
 @dataclass(frozen=True)
-class FactorOptions(SplitOptions, RegistryOptions):
+class FactorOptions(TuningOptions, SplitOptions, RegistryOptions):
     """Options of MATRIX_FACTORIZATION."""
 
     feedback_type: Literal["EXPLICIT", "IMPLICIT"] = option(

@@ -22,6 +22,7 @@ from sqlml.kernels.mlp_train import Fit, Training, import_torch, resolve_device,
 from sqlml.kernels.types import F32, F64
 from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
 from sqlml.models.blocks import Block, categories, decode, dense_width, expressions, read
+from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -43,7 +44,7 @@ _REGULARISED = Space(0.0, 10.0, "LOG")
 
 
 @dataclass(frozen=True)
-class NetworkOptions(RegistryOptions):
+class NetworkOptions(TuningOptions, RegistryOptions):
     """Options that all networks have."""
 
     hidden_units: tuple[int, ...] | None = option(

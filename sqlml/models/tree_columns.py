@@ -6,6 +6,7 @@ column means is kept with the model (`Part`), so a warm start adds new categorie
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -18,7 +19,7 @@ from sqlml.arrow import texts
 from sqlml.encode import Category, Design, Feature, Number, Set, Sparse, Vector
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.kernels.trees import Page, clipped
-from sqlml.kernels.types import F32, F64
+from sqlml.kernels.types import F32, F64, I64
 from sqlml.models.base import Label, Lookup
 from sqlml.models.blocks import decode
 from sqlml.relation import Relation
@@ -130,12 +131,12 @@ def _part(f: Feature, relation: Relation, label: Label, method: Method, fidelity
 def _labels(f: Category, fidelity: str) -> Part:
     """Codes from 1 in alphabetical order, 0 for NULL and for new categories.
 
-    The service's own codes are not alphabetical and NULL is missing there; of the simple orders, shorter texts
-    first agrees best with the listings that are known.
+    The service's own codes follow no visible order, and NULL is missing there. Under 'bigquery' they follow the
+    CRC-32 of the texts: as arbitrary, and up to direction the same as in the listings of the service that are known.
     """
     known = [level for level in f.levels if level is not None]
     if fidelity == "bigquery":
-        known.sort(key=lambda level: (len(level), level))
+        known.sort(key=lambda level: zlib.crc32(level.encode()))
     codes = tuple(float(i + 1) for i in range(len(known)))
     return Part("label", 0, 1, tuple(known), codes, float("nan") if fidelity == "bigquery" else 0.0)
 
@@ -255,7 +256,7 @@ def matrix(design: Design, columns: Columns, arrays: Sequence[pa.Array]) -> F32:
     return X
 
 
-def _expand(part: Part, index: np.ndarray, out: F32) -> None:  # type: ignore[type-arg]
+def _expand(part: Part, index: I64, out: F32) -> None:
     if part.shares is not None:
         out[:] = part.shares.astype(np.float32)[index]
         return

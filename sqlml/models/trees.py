@@ -37,6 +37,7 @@ from sqlml.models.base import (
     TrainingData,
 )
 from sqlml.models.glm import refuse_unknown_classes
+from sqlml.models.shared_options import TuningOptions
 from sqlml.models.tree_columns import Columns, fit_columns, matrix, pages, scoring_arguments
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -53,7 +54,7 @@ IMPORTANCE = (
 
 
 @dataclass(frozen=True)
-class TreeOptions(SplitOptions, RegistryOptions):
+class TreeOptions(TuningOptions, SplitOptions, RegistryOptions):
     """Options of all tree models."""
 
     input_label_cols: tuple[str, ...] | None = option(None, "The label column; by default the column called label.")
@@ -170,7 +171,7 @@ class Trees(Model[Any, TreeState]):
         if options.instance_weight_col:
             refuse_weights(data.train, options.instance_weight_col)
         earlier = earlier_state(data)
-        method = getattr(options, "category_encoding_method", "LABEL_ENCODING")
+        method: Any = getattr(options, "category_encoding_method", "LABEL_ENCODING")
         before = None if earlier is None else earlier.columns
         columns = fit_columns(data.design, data.train, label, method, data.fidelity, before)
         objective = self.objective(label, data.fidelity)

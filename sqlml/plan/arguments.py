@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlml.errors import OptionError, ProgrammingError
-from sqlml.functions.base import Call, Source, TableFunction
+from sqlml.functions.base import Call, Source, TableFunction, with_trial
 from sqlml.grammar import (
     Array,
     ModelArgument,
@@ -63,9 +63,10 @@ def bind_call(planner: Planner, function: TableFunction, call: TableCall, scope:
     context = planner.session.context(catalog, planner.parameters())
     given = frozenset(found.settings)
     places = {name: item.value_span for name, item in found.settings.items() if item.value_span is not None}
-    return Call(
+    bound = Call(
         function.name, context, trained, source, settings, given, call.name_span, found.array, found.sources, places
     )
+    return with_trial(bound)
 
 
 def _check_kind(function: TableFunction, kind: str, name: Name) -> None:

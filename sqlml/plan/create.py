@@ -30,6 +30,7 @@ from sqlml.plan.session import Session
 from sqlml.schema import Column, Kind, find, names, same_name
 from sqlml.split import check_plan
 from sqlml.transform import TransformPlan, plan_transform
+from sqlml.tune import Dimension, Written, read_spaces
 
 #: Older spellings of options.
 ALIASES = {"labels": "input_label_cols", "data_split_eval_frac": "data_split_eval_fraction"}
@@ -49,7 +50,7 @@ class CreatePlan:
         spans: where options were written, for errors that training finds.
         previous: the model to continue from under WARM_START.
         queries: DuckDB SQL of further named queries, such as custom_holiday.
-        hparams: tuning spaces by option name, still as nodes of the grammar.
+        dimensions: what is tuned; () for a single training.
     """
 
     catalog: Catalog
@@ -70,7 +71,7 @@ class CreatePlan:
     query_span: Span
     previous: Trained | None = None
     queries: Mapping[str, str] | None = None
-    hparams: Mapping[str, Call] | None = None
+    dimensions: tuple[Dimension, ...] = ()
     skip: bool = False
 
 
@@ -95,8 +96,8 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
             )
         previous = catalog.load(dataset, name, statement.name.span)
         given = _inherited(previous, kind, given)
-    _refuse_spaces(hparams)
     options: Any = bind(model.options, given, owner=kind, others=owners)
+    dimensions = read_spaces(model, kind, options, given, hparams)
     _note_recorded(model, options, given)
     query = _training_query(statement)
     sql = planner.sql(query)
@@ -124,30 +125,32 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
         query.span,
         previous,
         _named_queries(statement, planner),
-        hparams,
+        dimensions,
         skip=exists and statement.mode is Mode.IF_NOT_EXISTS,
     )
     _check_model(plan, given)
     return plan
 
 
-def _given(statement: CreateModel, planner: Planner) -> tuple[dict[str, Given], dict[str, Call]]:
+def _given(statement: CreateModel, planner: Planner) -> tuple[dict[str, Given], dict[str, Written]]:
     found: dict[str, Given] = {}
-    hparams: dict[str, Call] = {}
+    hparams: dict[str, Written] = {}
     for option in statement.options:
         name = ALIASES.get(option.name.lower(), option.name.lower())
         if name in found or name in hparams:
             raise OptionError(f"{option.name.upper()} must be given once.", span=option.span)
         if isinstance(option.value, Call) and option.value.name.upper().startswith("HPARAM_"):
-            hparams[name] = option.value
+            hparams[name] = _written(option, option.value, planner)
             continue
         found[name] = Given(_value(option, planner), option.span, option.value.span)
     return found, hparams
 
 
-def _refuse_spaces(hparams: Mapping[str, Call]) -> None:
-    for name, call in hparams.items():
-        raise NotSupportedError(f"{name.upper()} cannot be tuned: tuning is not available yet.", span=call.span)
+def _written(option: Option, call: Call, planner: Planner) -> Written:
+    """A search space, its arguments as values."""
+    values = tuple(constant(a, planner.given, planner.places) for a in call.args)
+    spans = tuple(a.span for a in call.args)
+    return Written(call.name.upper(), values, spans, call.span, option.span)
 
 
 def _value(option: Option, planner: Planner) -> object:
