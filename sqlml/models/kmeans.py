@@ -155,7 +155,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         cosine = options.distance_type == "COSINE"
         geo, moves = geometry(data.design, cosine), offset(data.design, cosine)
         start = first_centers(data, options, run, geo) - moves
-        kept = cached(data, geo)
+        kept = data.once("blocks", lambda: cached(data, geo))
         if kept is not None:
             one_pass: Callable[[F64], Step] = Passes(lambda: kept, geo)
         elif len(start) * geo.dense <= SQL_PRODUCTS:
@@ -210,6 +210,9 @@ class KMeans(Model[KMeansOptions, KMeansState]):
             ("centroid_id", "__closest"),
         )
         return Anomalies(_with(score, normalized_names(score, trained.state.radii)), columns)
+
+    def objectives(self, options: KMeansOptions) -> tuple[str, ...]:
+        return ("DAVIES_BOULDIN_INDEX",)
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         return METRICS

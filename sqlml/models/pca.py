@@ -29,7 +29,8 @@ from sqlml.models.base import (
 )
 from sqlml.models.blocks import Block, decode, dense_width, read
 from sqlml.models.glm import linear_score
-from sqlml.models.kmeans import ACCEPTS, QUANTILE_ROWS, content_sample, order_statistics, share_of, training_rows
+from sqlml.models.kmeans import ACCEPTS
+from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, order_statistics, share_of, training_rows
 from sqlml.models.moments import BlockGram, Layout, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
 from sqlml.options import option

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sqlml
-from sqlml.models import kmeans
+from sqlml.models import kmeans, kmeans_rows
 
 SIZE = 600
 COLUMNS = "a, b, city, ok, tags, v"
@@ -149,8 +149,8 @@ def test_centroids_are_means_in_original_units(con):
 @pytest.mark.parametrize("standardize", ["TRUE", "FALSE"])
 def test_all_roads_give_the_same_clusters(con, monkeypatch, distance, standardize):
     answers = []
-    for cache, products in ((kmeans.CACHE_BYTES, kmeans.SQL_PRODUCTS), (0, kmeans.SQL_PRODUCTS), (0, 0)):
-        monkeypatch.setattr(kmeans, "CACHE_BYTES", cache)
+    for cache, products in ((kmeans_rows.CACHE_BYTES, kmeans.SQL_PRODUCTS), (0, kmeans.SQL_PRODUCTS), (0, 0)):
+        monkeypatch.setattr(kmeans_rows, "CACHE_BYTES", cache)
         monkeypatch.setattr(kmeans, "SQL_PRODUCTS", products)
         custom(con, distance_type=f"'{distance}'", standardize_features=standardize)
         losses = rows(con, "SELECT loss FROM ML.TRAINING_INFO(MODEL m) ORDER BY iteration")
@@ -313,7 +313,7 @@ def test_numbers_far_from_zero_without_standardising(con):
 
 def test_memory_limit_decides_the_road(con):
     con.duckdb.execute("SET memory_limit = '64MB'")
-    assert kmeans._memory_limit(_relation(con)) == pytest.approx(64e6, rel=0.01)
+    assert kmeans_rows.memory_limit(_relation(con)) == pytest.approx(64e6, rel=0.01)
 
 
 def _relation(con):
@@ -374,7 +374,7 @@ def test_constant_columns_and_two_rows(con):
 
 
 def test_more_clusters_than_a_sample_of_duplicates_shows(con, monkeypatch):
-    monkeypatch.setattr(kmeans, "SAMPLE", 50)
+    monkeypatch.setattr(kmeans_rows, "SAMPLE", 50)
     con.duckdb.execute("CREATE TABLE dup AS SELECT CASE WHEN i < 3000 THEN 0 ELSE i END AS x FROM range(3004) AS r(i)")
     create(con, select="x", source="dup", num_clusters=5)
     assert rows(con, "SELECT mean_squared_distance FROM ML.EVALUATE(MODEL m)")[0][0] == pytest.approx(0.0, abs=1e-12)
