@@ -207,6 +207,7 @@ class Cursor:
         self.rowcount = -1
         self.messages: list[tuple[type, Exception]] = []
         self._result: Result | None = None
+        self._given: Result | None = None
         self._schema: pa.Schema | None = None
         self._rows: Iterator[Row] | None = None
         self._taken: list[Row] = []
@@ -257,10 +258,13 @@ class Cursor:
                 yield from result.table.to_batches(rows)
                 return
             assert result.stream is not None
-            while (batch := result.stream.next()) is not None:
-                yield batch
+            try:
+                while (batch := result.stream.next()) is not None:
+                    yield batch
+            finally:  # a reader that is given up must not be read to its end by the next statement
+                result.stream.close()
 
-        self._result = Result()
+        self._result, self._given = Result(), result
         return pa.RecordBatchReader.from_batches(schema, _located(batches()))
 
     def fetchone(self) -> Row | None:
@@ -346,9 +350,10 @@ class Cursor:
         return self._result
 
     def _reset(self) -> None:
-        if self._result is not None and self._result.stream is not None and not self.connection._closed:
-            self._result.stream.close()
-        self._result = self._schema = self._rows = None
+        for result in (self._result, self._given):
+            if result is not None and result.stream is not None and not self.connection._closed:
+                result.stream.close()
+        self._result = self._given = self._schema = self._rows = None
 
     def _iterator(self) -> Iterator[Row]:
         if self._rows is None:

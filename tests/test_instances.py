@@ -6,6 +6,7 @@ import gc
 import pathlib
 import subprocess
 import sys
+import time
 
 import sqlml
 
@@ -58,3 +59,15 @@ def test_an_open_transaction_ends_with_its_connection(tmp_path: pathlib.Path) ->
     one.close()
     two.execute("DROP TABLE t")
     two.close()
+
+
+def test_a_result_that_is_given_up_is_not_read_to_its_end(con: sqlml.Connection) -> None:
+    """Ten thousand million rows would fill the memory before the next statement began."""
+    sql = "SELECT a FROM UNNEST(GENERATE_ARRAY(1, 100000)) AS a, UNNEST(GENERATE_ARRAY(1, 100000)) AS b"
+    start = time.perf_counter()
+    reader = con.execute(sql).reader()
+    assert reader.read_next_batch().num_rows > 0
+    del reader
+    gc.collect()
+    assert con.execute("SELECT 7 AS x").fetchall() == [(7,)]
+    assert time.perf_counter() - start < 20

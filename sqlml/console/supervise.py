@@ -35,5 +35,5 @@ def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
         except KeyboardInterrupt:
             stop()
     if failure:
-        raise failure[0]
+        raise failure.pop()
     return result[0]

@@ -31,22 +31,16 @@ def run(*arguments: str, stdin: bytes = b"", check: int | None = 0) -> subproces
 
 
 def test_stdout_is_data_alone() -> None:
-    done = run(
-        "-c", "CREATE TABLE t AS SELECT 1 AS a, 'x,y' AS b; SELECT * FROM t;", "--format", "csv", "--timer"
-    )
+    done = run("-c", "CREATE TABLE t AS SELECT 1 AS a, 'x,y' AS b; SELECT * FROM t;", "--format", "csv", "--timer")
     assert done.stdout == b'a,b\n1,"x,y"\n'
     assert b"Time:" in done.stderr
 
 
 def test_formats() -> None:
     sql = "SELECT 1 AS a, NULL AS b, [1, 2] AS c, STRUCT('x' AS s) AS d"
-    assert json.loads(run("-c", sql, "--format", "json").stdout) == [
-        {"a": 1, "b": None, "c": [1, 2], "d": {"s": "x"}}
-    ]
+    assert json.loads(run("-c", sql, "--format", "json").stdout) == [{"a": 1, "b": None, "c": [1, 2], "d": {"s": "x"}}]
     parquet = run("-c", sql, "--format", "parquet").stdout
-    assert pq.read_table(io.BytesIO(parquet)).to_pylist() == [
-        {"a": 1, "b": None, "c": [1, 2], "d": {"s": "x"}}
-    ]
+    assert pq.read_table(io.BytesIO(parquet)).to_pylist() == [{"a": 1, "b": None, "c": [1, 2], "d": {"s": "x"}}]
     table = run("-c", sql).stdout.decode()
     assert "NULL" in table
     assert "{s: x}" in table
@@ -200,11 +194,16 @@ def test_a_large_result_does_not_fill_memory() -> None:
         " UNNEST(GENERATE_ARRAY(1, 10000)) AS x', '--format', 'csv', '--output', '/dev/null']);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=120, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=ROOT, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert int(done.stdout) < 900
+
+
+def test_mount() -> None:
+    name = "bigquery-public-data.ml_datasets.penguins"
+    path = ROOT / "sqlml" / "data" / "penguins.csv"
+    done = run("--mount", f"{name}={path}", "-c", f"SELECT COUNT(*) AS n FROM `{name}`", "--format", "csv")
+    assert done.stdout == b"n\n344\n"
 
 
 def test_version_and_help() -> None:

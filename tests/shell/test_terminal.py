@@ -179,6 +179,15 @@ def test_tables_fit_the_window(tmp_path: pathlib.Path, columns: int) -> None:
     assert terminal.leave() == 0
 
 
+def test_a_pager_may_be_left_early(tmp_path: pathlib.Path) -> None:
+    """`head` stands for a user who quits the pager: the query stops and the shell goes on."""
+    terminal = Terminal(tmp_path, rows=20, SQLML_PAGER="head -n 5")
+    terminal.type("SELECT x FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS a, UNNEST(GENERATE_ARRAY(1, 10000)) AS x;\r")
+    terminal.wait(r"─\r\n *1\r\n *2\r\n *3\r\n")
+    assert "21" in terminal.run("SELECT 3 * 7 AS x;", r"\(1 row")
+    assert terminal.leave() == 0
+
+
 def test_plot(terminal: Terminal) -> None:
     seen = terminal.run(".plot SELECT x, x * x AS y FROM UNNEST(GENERATE_ARRAY(1, 30)) AS x", "└")
     assert any("\u2801" <= c <= "\u28ff" for c in seen)
