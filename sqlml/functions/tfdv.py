@@ -94,10 +94,7 @@ def _numbers(s: Summary, common: Message) -> Message:
 
 def _quantile_buckets(edges: Sequence[float], count: int) -> list[Message]:
     share = count / (len(edges) - 1)
-    return [
-        {"low_value": low, "high_value": high, "sample_count": share}
-        for low, high in itertools.pairwise(edges)
-    ]
+    return [{"low_value": low, "high_value": high, "sample_count": share} for low, high in itertools.pairwise(edges)]
 
 
 def _strings(s: Summary, common: Message, settings: TfdvSettings) -> Message:

@@ -159,9 +159,7 @@ class Lexer:
         self.query = query
         self._after_path = -1
 
-    def terminals(
-        self, begin: int, end: int, *, create: bool = False, call: bool = False
-    ) -> Iterator[Token]:
+    def terminals(self, begin: int, end: int, *, create: bool = False, call: bool = False) -> Iterator[Token]:
         """Terminals of tokens[begin:end]; `create` folds the query after AS and the bodies of clauses.
 
         The first bracket of the arguments of a `call` is its own, also where a query follows at once.

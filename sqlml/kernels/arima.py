@@ -126,10 +126,7 @@ def search(
     w = w / scale
     means = {0: (True,), 1: (False, True)}.get(d, (False,))
     orders = [
-        (p, total - p)
-        for total in range(min_order, max_order + 1)
-        for p in range(total, -1, -1)
-        if total + 2 < len(w)
+        (p, total - p) for total in range(min_order, max_order + 1) for p in range(total, -1, -1) if total + 2 < len(w)
     ] or [(0, 0)]
     found = [row for mean in means for row in _estimates(w, orders, mean, deseasoned)]
     found.sort(key=lambda row: row.aic)

@@ -137,20 +137,14 @@ class Forecasts:
     def effects_of(self, i: int) -> holidays.Effects:
         """Holiday effects of series i."""
         low, high = np.searchsorted(self.effect_series, [i, i + 1])
-        return holidays.Effects(
-            self.effect_name[low:high], self.effect_day[low:high], self.effect_value[low:high]
-        )
+        return holidays.Effects(self.effect_name[low:high], self.effect_day[low:high], self.effect_value[low:high])
 
-    def holiday(
-        self, i: int, calendar: holidays.Calendar, n: int, ahead: int
-    ) -> tuple[F64, dict[int, F64]] | None:
+    def holiday(self, i: int, calendar: holidays.Calendar, n: int, ahead: int) -> tuple[F64, dict[int, F64]] | None:
         """Total and single holiday effects on n + ahead points of series i; None when it has none."""
         effects = self.effects_of(i)
         if not len(effects.value):
             return None
-        return holidays.apply(
-            effects, calendar, int(self.start[i]) // DAY, int(self.step[i]) // DAY, n + ahead
-        )
+        return holidays.apply(effects, calendar, int(self.start[i]) // DAY, int(self.step[i]) // DAY, n + ahead)
 
     def spikes(self, i: int) -> F64 | None:
         """Spikes and dips of series i, shape (n,); None when it has none."""
@@ -303,9 +297,7 @@ def concatenate(parts: list[Forecasts]) -> Forecasts:
         return parts.pop()
     bases = np.cumsum([0, *(len(p) for p in parts)])
     points = np.cumsum([0, *(len(p.data) for p in parts)])
-    columns: dict[str, list[Any]] = {
-        f.name: [getattr(p, f.name) for p in parts] for f in dataclasses.fields(Forecasts)
-    }
+    columns: dict[str, list[Any]] = {f.name: [getattr(p, f.name) for p in parts] for f in dataclasses.fields(Forecasts)}
     parts.clear()
     joined: dict[str, Any] = {}
     for name in list(columns):
@@ -319,9 +311,7 @@ def _join(name: str, values: list[Any], bases: I64, points: I64) -> Any:
     arrays = [np.asarray(v) for v in values]
     if name.endswith("offsets"):
         ends = np.cumsum([0, *(int(a[-1]) for a in arrays)])
-        return np.concatenate([[0], *(a[1:] + e for a, e in zip(arrays, ends, strict=False))]).astype(
-            np.int64
-        )
+        return np.concatenate([[0], *(a[1:] + e for a, e in zip(arrays, ends, strict=False))]).astype(np.int64)
     if name.endswith("_series"):
         arrays = [a + b for a, b in zip(arrays, bases, strict=False)]
     elif name == "spike_point":

@@ -279,10 +279,7 @@ def apply(effects: Effects, days: Calendar, start: int, step: int, n: int) -> tu
     single: dict[int, F64] = {}
     if not len(effects.value):
         return total, single
-    table = {
-        (int(a), int(b)): float(v)
-        for a, b, v in zip(effects.name, effects.offset, effects.value, strict=True)
-    }
+    table = {(int(a), int(b)): float(v) for a, b, v in zip(effects.name, effects.offset, effects.value, strict=True)}
     for at, who, move in zip(*_hits(days, start, step, n), strict=True):
         value = table.get((int(who), int(move)))
         if value is not None:

@@ -262,9 +262,7 @@ class Stepper:
         y = target.view(torch.float32)
         z = out.squeeze(1)
         if task == "binary":
-            self._total.add_(
-                functional.binary_cross_entropy_with_logits(z, y, weight=weight, reduction="sum")
-            )
+            self._total.add_(functional.binary_cross_entropy_with_logits(z, y, weight=weight, reduction="sum"))
             d = z.sigmoid_().sub_(y).mul_(weight).div_(b)
         else:
             d = z.sub_(y)
@@ -272,9 +270,7 @@ class Stepper:
             d.mul_(weight).mul_(2.0 / b)
         return d.unsqueeze(1)
 
-    def _backward(
-        self, x: Tensor, codes: Tensor, hidden: list[Tensor], masks: list[Tensor | None], d: Tensor
-    ) -> None:
+    def _backward(self, x: Tensor, codes: Tensor, hidden: list[Tensor], masks: list[Tensor | None], d: Tensor) -> None:
         import torch
 
         w, g = self.deep.w, self.deep.g

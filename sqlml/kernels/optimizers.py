@@ -235,9 +235,7 @@ class Dense:
             self.rule.step(w, g, state, t)
 
 
-def _fused_adam(
-    rule: Adam, w: list[Tensor], g: list[Tensor], state: list[list[Tensor]]
-) -> Callable[[], None] | None:
+def _fused_adam(rule: Adam, w: list[Tensor], g: list[Tensor], state: list[list[Tensor]]) -> Callable[[], None] | None:
     """torch's one-pass implementation of the same rule (it counts its steps itself)."""
     if rule.l1 or rule.l2:
         return None

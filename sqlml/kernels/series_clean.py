@@ -85,9 +85,7 @@ def detect_frequency(times: I64) -> Frequency:
         if common == step:
             return Frequency(name, step=step)
     if common < MINUTE:
-        raise ValueError(
-            "The step of the time series must be a minute or more. Average its rows by minute first."
-        )
+        raise ValueError("The step of the time series must be a minute or more. Average its rows by minute first.")
     return Frequency("CUSTOM", step=common)
 
 
@@ -153,9 +151,7 @@ def step_times(frequency: Frequency, start: int, first: int, count: int) -> I64:
     return times
 
 
-def regular(
-    times: I64, values: F64, frequency: str = "AUTO_FREQUENCY", *, longest: int = 1_000_000
-) -> Regular:
+def regular(times: I64, values: F64, frequency: str = "AUTO_FREQUENCY", *, longest: int = 1_000_000) -> Regular:
     """An evenly spaced series from rows.
 
     Args:

@@ -180,10 +180,7 @@ def _with_sums(
     values = np.array([_sum_ahead(found, tree, node, sums) for node in range(len(tree))])
     if len(tree):
         sums = replace(sums, forecast=values)
-    rows = {
-        n: pa.array([_plain(key[i]) for key in tree.keys], ids.schema.field(n).type)
-        for i, n in enumerate(names)
-    }
+    rows = {n: pa.array([_plain(key[i]) for key in tree.keys], ids.schema.field(n).type) for i, n in enumerate(names)}
     return forecasts.concatenate([found, sums]), pa.concat_tables([ids, pa.table(rows, schema=ids.schema)])
 
 
@@ -202,9 +199,7 @@ def _summed(found: Forecasts, tree: reconcile.Hierarchy) -> Iterator[workers.Chu
         for i in tree.of(node):
             if found.error[i]:
                 continue
-            for at, value in zip(
-                found.times(i, 0, found.count(i)).tolist(), found.data[found.points(i)], strict=True
-            ):
+            for at, value in zip(found.times(i, 0, found.count(i)).tolist(), found.data[found.points(i)], strict=True):
                 total[at] = total.get(at, 0.0) + float(value)
         times = np.array(sorted(total), dtype=np.int64)
         values = np.array([total[at] for at in times.tolist()], dtype=np.float64)

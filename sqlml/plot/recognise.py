@@ -110,14 +110,10 @@ def _of_pairs(title: str, pairs: Sequence[tuple[str, float]], label: str) -> Bar
 
 
 def _global(rows: list[Row], table: pa.Table) -> Picture:
-    classes = [
-        name for name in table.column_names if name.lower() not in ("feature", "attribution", "trial_id")
-    ]
+    classes = [name for name in table.column_names if name.lower() not in ("feature", "attribution", "trial_id")]
     if not classes:
         return _bars("global attribution", "feature", "attribution")(rows, table)
-    pairs = [
-        (f"{row[classes[0].lower()]}: {row['feature']}", _number(row["attribution"]) or 0.0) for row in rows
-    ]
+    pairs = [(f"{row[classes[0].lower()]}: {row['feature']}", _number(row["attribution"]) or 0.0) for row in rows]
     return _of_pairs("global attribution", sorted(pairs, key=lambda pair: -abs(pair[1])), "attribution")
 
 
@@ -152,9 +148,7 @@ def _per_component(title: str, key: str) -> Callable[[list[Row], Any], Picture]:
 
 
 def _variance(rows: list[Row], table: pa.Table) -> Picture:
-    pairs = [
-        (str(row["principal_component_id"]), _number(row["explained_variance_ratio"]) or 0.0) for row in rows
-    ]
+    pairs = [(str(row["principal_component_id"]), _number(row["explained_variance_ratio"]) or 0.0) for row in rows]
     return _of_pairs("explained variance", pairs, "share")
 
 
@@ -221,9 +215,7 @@ def _anomalies(rows: list[Row], table: pa.Table) -> Picture | None:
     """A series with its bounds; anomalies as dots."""
     import pyarrow as pa
 
-    times = [
-        f.name.lower() for f in table.schema if pa.types.is_timestamp(f.type) or pa.types.is_date(f.type)
-    ]
+    times = [f.name.lower() for f in table.schema if pa.types.is_timestamp(f.type) or pa.types.is_date(f.type)]
     names = [name.lower() for name in table.column_names]
     if not times or names.index("is_anomaly") == 0:
         return None

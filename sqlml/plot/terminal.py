@@ -60,9 +60,7 @@ class Canvas:
             text = ""
             for bits, owner in zip(cells, owners, strict=True):
                 char = chr(0x2800 + bits) if bits else " "
-                text += (
-                    f"{COLORS[owner % len(COLORS)]}{char}{RESET}" if color and bits and owner >= 0 else char
-                )
+                text += f"{COLORS[owner % len(COLORS)]}{char}{RESET}" if color and bits and owner >= 0 else char
             result.append(text)
         return result
 
@@ -100,9 +98,7 @@ def _panel(panel: Panel, width: int, height: int, color: bool, axis: bool) -> li
     rows = canvas.lines(color)
     at = {0: labels[0], len(rows) // 2: labels[1], len(rows) - 1: labels[2]}
     lines = [" " * (margin + 2) + _heading(panel, canvas.columns, color)]
-    lines += [
-        f"{pad(cut(at.get(i, ''), margin), margin, True)} │{row}".rstrip() for i, row in enumerate(rows)
-    ]
+    lines += [f"{pad(cut(at.get(i, ''), margin), margin, True)} │{row}".rstrip() for i, row in enumerate(rows)]
     lines.append(f"{' ' * margin} └{'─' * canvas.columns}")
     if axis:
         left, end = _tick(low_x, panel), _tick(high_x, panel)
@@ -128,9 +124,7 @@ def _heading(panel: Panel, room: int, color: bool) -> str:
     return f"{panel.title}: {', '.join(names)}"
 
 
-def _trace(
-    canvas: Canvas, series: Series, place: Callable[[float, float], tuple[int, int]], owner: int
-) -> None:
+def _trace(canvas: Canvas, series: Series, place: Callable[[float, float], tuple[int, int]], owner: int) -> None:
     for bound in (series.low, series.high):
         for i, (x, y) in enumerate(zip(series.x, bound, strict=False)):
             if y is not None and (i % 2 == 0 or len(bound) < canvas.columns):

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 LONGEST = 300
 
 
-def html_table(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int | None = None
-) -> Iterator[str]:
+def html_table(schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int | None = None) -> Iterator[str]:
     """Pieces of the HTML text, at most `limit` rows of it.
 
     NULL is shown in grey, so that it differs from the string 'NULL'; numbers stand to the right; long
@@ -25,8 +23,7 @@ def html_table(
     import pyarrow as pa
 
     numeric = [
-        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type)
-        for f in schema
+        pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in schema
     ]
     yield '<table class="sqlml" border="1" style="border-collapse: collapse">\n<thead><tr>'
     yield "".join(f'<th style="text-align: left">{html.escape(name)}</th>' for name in schema.names)

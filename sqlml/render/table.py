@@ -136,12 +136,10 @@ class Layout:
         self.style = style
         self.names = [name.translate({10: " ", 13: " "}) for name in schema.names]
         self.right = [
-            pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type)
-            for f in schema
+            pa.types.is_integer(f.type) or pa.types.is_floating(f.type) or pa.types.is_decimal(f.type) for f in schema
         ]
         self.widths = [
-            max([display_width(name), *(display_width(row[i]) for row in sample)])
-            for i, name in enumerate(self.names)
+            max([display_width(name), *(display_width(row[i]) for row in sample)]) for i, name in enumerate(self.names)
         ]
         self.sideways = False
         everything = list(range(len(self.names)))

@@ -67,9 +67,7 @@ def start(settings, I):  # noqa: E741
 @pytest.mark.parametrize("l2", [0.1, 2.0])
 def test_sweeps_are_those_of_the_normal_equations(implicit, l2):
     u, i, r = triples(implicit=implicit)
-    settings = Settings(
-        num_factors=4, implicit=implicit, l2=l2, max_iterations=6, early_stop=False, alpha=5.0
-    )
+    settings = Settings(num_factors=4, implicit=implicit, l2=l2, max_iterations=6, early_stop=False, alpha=5.0)
     found = factorize(ratings_of(u, i, r, (30, 20)), settings, np.random.default_rng(7))
     X, Y, bu, bi, losses = reference(u, i, r, 30, 20, settings, start(settings, 20), 6)
     np.testing.assert_allclose(found.losses, losses, rtol=2e-4)
@@ -103,9 +101,7 @@ def test_order_of_the_input_does_not_matter():
     shuffle = np.random.default_rng(3).permutation(len(u))
     settings = Settings(num_factors=3, max_iterations=3)
     a = factorize(ratings_of(u, i, r, (30, 20)), settings, np.random.default_rng(0))
-    b = factorize(
-        ratings_of(u[shuffle], i[shuffle], r[shuffle], (30, 20)), settings, np.random.default_rng(0)
-    )
+    b = factorize(ratings_of(u[shuffle], i[shuffle], r[shuffle], (30, 20)), settings, np.random.default_rng(0))
     np.testing.assert_array_equal(a.users, b.users)
     np.testing.assert_array_equal(a.items, b.items)
 
@@ -211,9 +207,7 @@ def brute_force(f, users, items, ratings):
 
 def test_ranking_metrics_are_their_definitions():
     u, i, r = triples(implicit=True)
-    f = factorize(
-        ratings_of(u, i, r, (30, 20)), Settings(num_factors=3, implicit=True), np.random.default_rng(0)
-    )
+    f = factorize(ratings_of(u, i, r, (30, 20)), Settings(num_factors=3, implicit=True), np.random.default_rng(0))
     found = ranking(f, u, i, r)
     expected = brute_force(f, u, i, r)
     values = [getattr(found, name) for name in found.__slots__]

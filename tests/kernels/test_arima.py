@@ -136,9 +136,7 @@ def test_drift_goes_on():
 @pytest.mark.parametrize(("seed", "d"), [(s, s % 3) for s in range(12)])
 def test_differencing_is_found(seed, d):
     x = simulate([0.4], [0.2], 400, seed=seed, d=d)
-    assert abs(arima.differencing(x) - d) <= (
-        seed in (0, 3, 6, 9)
-    )  # a level that wanders may look stationary at 5%
+    assert abs(arima.differencing(x) - d) <= (seed in (0, 3, 6, 9))  # a level that wanders may look stationary at 5%
 
 
 def test_kpss_is_that_of_statsmodels():

@@ -34,9 +34,7 @@ def test_trend_is_the_published_one():
     model = arima.search(y - decompose.stl(y, 7), max_order=2, deseasoned=True, everything=True)
     assert (len(model.phi), model.d, len(model.theta), model.has_constant) == (0, 1, 2, False)
     trend = series.smooth(model.fitted, 5)
-    np.testing.assert_allclose(
-        trend[:3], [663.5826181713272, 1108.5377263889254, 1615.04323567092], rtol=2e-4
-    )
+    np.testing.assert_allclose(trend[:3], [663.5826181713272, 1108.5377263889254, 1615.04323567092], rtol=2e-4)
 
 
 def test_loess_is_least_squares():
@@ -61,9 +59,9 @@ def test_stl_is_near_that_of_statsmodels(degree):
 
     t = np.arange(200)
     y = 0.1 * t + 3 * np.sin(2 * np.pi * t / 12) + np.random.default_rng(1).normal(size=200)
-    other = STL(
-        y, period=12, seasonal=7, seasonal_deg=0, trend=23, low_pass=13, trend_jump=3, low_pass_jump=2
-    ).fit(inner_iter=2, outer_iter=0)
+    other = STL(y, period=12, seasonal=7, seasonal_deg=0, trend=23, low_pass=13, trend_jump=3, low_pass_jump=2).fit(
+        inner_iter=2, outer_iter=0
+    )
     np.testing.assert_allclose(decompose.stl(y, 12), other.seasonal, atol=1e-8)
 
 
@@ -107,11 +105,7 @@ def test_seasons_are_found():
 
 def test_hourly_series_have_days_and_weeks():
     t = np.arange(24 * 7 * 6)
-    y = (
-        np.sin(2 * np.pi * t / 24)
-        + np.cos(2 * np.pi * t / 168)
-        + 0.1 * np.random.default_rng(0).normal(size=len(t))
-    )
+    y = np.sin(2 * np.pi * t / 24) + np.cos(2 * np.pi * t / 168) + 0.1 * np.random.default_rng(0).normal(size=len(t))
     assert [n for n, _ in seasons.find(y, Frequency("HOURLY", step=HOUR))] == ["DAILY", "WEEKLY"]
 
 

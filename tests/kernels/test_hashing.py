@@ -33,9 +33,7 @@ def test_every_length_up_to_300() -> None:
 @pytest.mark.parametrize("low, high", [(1, 3), (4, 7), (8, 16), (17, 32), (33, 64), (65, 128), (600, 2000)])
 def test_batches_of_one_class_of_lengths(low: int, high: int) -> None:
     rng = np.random.default_rng(low)
-    values = [
-        rng.integers(0, 256, size=int(n), dtype=np.uint8).tobytes() for n in rng.integers(low, high + 1, 50)
-    ]
+    values = [rng.integers(0, 256, size=int(n), dtype=np.uint8).tobytes() for n in rng.integers(low, high + 1, 50)]
     assert ours(values) == reference(values)
 
 
@@ -57,8 +55,7 @@ def test_published_examples() -> None:
 def test_nulls_slices_and_chunks() -> None:
     values = pa.array(["skipped", "a", None, "", "ünïcode", "x" * 100])[1:]
     expected = [
-        None if v is None else int(np.uint64(farmhash.fingerprint64(v)).astype(np.int64))
-        for v in values.to_pylist()
+        None if v is None else int(np.uint64(farmhash.fingerprint64(v)).astype(np.int64)) for v in values.to_pylist()
     ]
     assert farm_fingerprint(values).to_pylist() == expected
     chunked = pa.chunked_array([values.slice(0, 2), values.slice(2)])

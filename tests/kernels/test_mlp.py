@@ -28,9 +28,7 @@ def make_rows(n=150, p=3, levels=(4, 5), task="binary", seed=0, missing=False, k
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, p)).astype(np.float32)
     offsets = np.concatenate([[0], np.cumsum(levels)])[:-1] if levels else np.zeros(0, int)
-    codes = np.column_stack(
-        [rng.integers(0, c, n) + o for c, o in zip(levels, offsets, strict=True)] or [[]] * n
-    )
+    codes = np.column_stack([rng.integers(0, c, n) + o for c, o in zip(levels, offsets, strict=True)] or [[]] * n)
     codes = codes.reshape(n, len(levels)).astype(np.int32)
     R = int(sum(levels))
     effect = rng.standard_normal(R)
@@ -94,9 +92,7 @@ def reference(network, rows, start, *, epochs, batch, seed, make_optimizer, l1_a
         elif network.task == "multiclass":
             each = torch.nn.functional.cross_entropy(out, y[index].long(), reduction="none")
         elif network.task == "binary":
-            each = torch.nn.functional.binary_cross_entropy_with_logits(
-                out[:, 0], y[index].double(), reduction="none"
-            )
+            each = torch.nn.functional.binary_cross_entropy_with_logits(out[:, 0], y[index].double(), reduction="none")
         else:
             each = (out[:, 0] - y[index]) ** 2
         return each * w[index]
@@ -121,9 +117,7 @@ def test_same_trajectory_as_autograd_on_one_hot_columns(task, activation):
     rows, R = make_rows(task=task, missing=True)
     network = Network(task, 3, R, (6, 4), outputs_of(task, 3, R), activation)
     start = initial_weights(network, np.random.default_rng(5))
-    settings = Training(
-        batch_size=32, max_iterations=4, learn_rate=0.02, early_stop=False, seed=3, l1_activation=0.01
-    )
+    settings = Training(batch_size=32, max_iterations=4, learn_rate=0.02, early_stop=False, seed=3, l1_activation=0.01)
     if task != "autoencoder":
         settings = Training(batch_size=32, max_iterations=4, learn_rate=0.02, early_stop=False, seed=3)
     fit = train(network, rows, settings, start=start | _target(rows, task))
@@ -190,9 +184,7 @@ def test_halves_have_their_own_optimizers():
     rows, R = make_rows(n=400, task="binary")
     network = Network("binary", 3, R, (6,), 1, wide=True)
     base = Training(batch_size=50, max_iterations=3, learn_rate=0.01, linear_learn_rate=0.5, early_stop=False)
-    slow = Training(
-        batch_size=50, max_iterations=3, learn_rate=0.01, linear_learn_rate=1e-6, early_stop=False
-    )
+    slow = Training(batch_size=50, max_iterations=3, learn_rate=0.01, linear_learn_rate=1e-6, early_stop=False)
     wide = train(network, rows, base).weights["wide.table"]
     still = train(network, rows, slow).weights["wide.table"]
     assert np.abs(wide).max() > 0.1
@@ -415,9 +407,7 @@ def test_default_hidden_units():
 def test_updating_single_rows_of_a_table_changes_nothing(monkeypatch, optimizer, wide):
     rows, R = make_rows(n=200, levels=(40, 3), task="binary", missing=True)
     network = Network("binary", 3, R, (6,), 1, "TANH", wide=wide)
-    settings = Training(
-        batch_size=8, max_iterations=3, learn_rate=0.02, optimizer=optimizer, early_stop=False
-    )
+    settings = Training(batch_size=8, max_iterations=3, learn_rate=0.02, optimizer=optimizer, early_stop=False)
     results = []
     for answer in (False, True):
         monkeypatch.setattr("sqlml.kernels.mlp_step.by_rows", lambda *_, a=answer: a)

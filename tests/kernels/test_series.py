@@ -44,16 +44,12 @@ def test_frequency_is_found(times, name):
 
 
 def test_months_follow_the_calendar():
-    whole = series_clean.regular(
-        micros(["2020-01-31", "2020-02-29", "2020-05-31"]), np.array([1.0, 2, 5]), "MONTHLY"
-    )
+    whole = series_clean.regular(micros(["2020-01-31", "2020-02-29", "2020-05-31"]), np.array([1.0, 2, 5]), "MONTHLY")
     days = whole.times(0, 6).astype("datetime64[us]").astype("datetime64[D]").astype(str).tolist()
     assert days == ["2020-01-31", "2020-02-29", "2020-03-31", "2020-04-30", "2020-05-31", "2020-06-30"]
     np.testing.assert_allclose(whole.values, [1, 2, 3, 4, 5])
     assert whole.filled.tolist() == [False, False, True, True, False]
-    fifteenth = series_clean.step_times(
-        series_clean.Frequency("QUARTERLY", months=3), int(micros("2020-11-15")), 0, 2
-    )
+    fifteenth = series_clean.step_times(series_clean.Frequency("QUARTERLY", months=3), int(micros("2020-11-15")), 0, 2)
     assert fifteenth.astype("datetime64[us]").astype(str)[1].startswith("2021-02-15")
 
 

@@ -16,9 +16,7 @@ DAYS = [datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(
 WAVE = [10 + i / 10 + math.sin(i) for i in range(40)]
 
 RESULTS: dict[str, pa.Table] = {
-    "roc": pa.table(
-        {"threshold": [0.9, 0.5, 0.1], "recall": [0.2, 0.7, 1.0], "false_positive_rate": [0.0, 0.2, 0.8]}
-    ),
+    "roc": pa.table({"threshold": [0.9, 0.5, 0.1], "recall": [0.2, 0.7, 1.0], "false_positive_rate": [0.0, 0.2, 0.8]}),
     "confusion": pa.table({"expected_label": ["FEMALE", "MALE"], "FEMALE": [150, 15], "MALE": [10, 158]}),
     "training": pa.table(
         {
@@ -28,16 +26,12 @@ RESULTS: dict[str, pa.Table] = {
             "eval_loss": [1.1, 0.7, 0.5, 0.42, 0.4, 0.41],
         }
     ),
-    "importance": pa.table(
-        {"feature": ["a", "b"], "importance_weight": [1.0, 2.0], "importance_gain": [0.5, 7.25]}
-    ),
+    "importance": pa.table({"feature": ["a", "b"], "importance_weight": [1.0, 2.0], "importance_gain": [0.5, 7.25]}),
     "global": pa.table({"feature": ["a", "b", "c"], "attribution": [0.5, 2.25, 0.1]}),
     "explain": pa.table(
         {
             "predicted_y": [1.0],
-            "top_feature_attributions": [
-                [{"feature": "a", "attribution": -2.0}, {"feature": "b", "attribution": 1.0}]
-            ],
+            "top_feature_attributions": [[{"feature": "a", "attribution": -2.0}, {"feature": "b", "attribution": 1.0}]],
         }
     ),
     "centroids": pa.table(
@@ -111,9 +105,7 @@ def test_terminal(name: str, width: int) -> None:
     assert picture is not None
     lines = draw(picture, width=width, height=15)
     assert max(display_width(line) for line in lines) <= width
-    assert any(
-        any(c in line for c in "█▏░▒▓") or any("\u2801" <= c <= "\u28ff" for c in line) for line in lines
-    )
+    assert any(any(c in line for c in "█▏░▒▓") or any("\u2801" <= c <= "\u28ff" for c in line) for line in lines)
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -34,9 +34,7 @@ MIXED = pa.table(
         "s": ["plain", 'quote " and, comma', None],
         "e": ["", "line\nbreak", "NULL"],
         "d": [datetime.date(2020, 1, 2), None, None],
-        "t": pa.array(
-            [datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC), None, None], pa.timestamp("us", "UTC")
-        ),
+        "t": pa.array([datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC), None, None], pa.timestamp("us", "UTC")),
         "n": [decimal.Decimal("1.50"), None, None],
         "l": [[1, 2], None, []],
         "r": [{"label": "a", "prob": 0.5}, None, None],
@@ -58,9 +56,7 @@ def test_csv_round_trip() -> None:
 
 
 def test_csv_tells_null_from_empty() -> None:
-    assert (
-        text_of(pa.table({"a,b": ["", None, "x"], "c": ["1", "2", "3"]}), "csv") == '"a,b",c\n"",1\n,2\nx,3\n'
-    )
+    assert text_of(pa.table({"a,b": ["", None, "x"], "c": ["1", "2", "3"]}), "csv") == '"a,b",c\n"",1\n,2\nx,3\n'
 
 
 def test_csv_both_ways_agree() -> None:
