@@ -118,7 +118,7 @@ def test_two_connections_replace_the_same_model(path: str) -> None:
             try:
                 for _ in range(5):
                     con.execute(CREATE.format(l2=l2))
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - told by the main thread
                 failures.append(error)
 
         threads = [threading.Thread(target=work, args=pair) for pair in ((one, 0.0), (two, 1.0))]

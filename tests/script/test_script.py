@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - tables of SQL
 """What scripts do: variables, branches, loops, handlers, dynamic SQL, functions, procedures."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - tables of SQL
 """Queries: arrays, structs, aggregates, windows, names of columns, statements."""
 
 from __future__ import annotations
