@@ -7,9 +7,11 @@ caller's main module nor its threads take part. Results do not depend on the num
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -99,41 +101,38 @@ def _chain(first: list[Chunk], rest: Iterator[Chunk]) -> Iterator[Chunk]:
 
 
 class _Pool:
-    """Worker processes for one call, each fed by a thread of this process."""
+    """Worker processes for one call, each served by a thread of this process.
+
+    The source is read in the calling thread only: it may hold locks, such as that of a database connection.
+    """
 
     def __init__(self, settings: series.Settings, count: int):
         self._header = _dump_settings(settings)
         self._count = count
-        self._lock = threading.Lock()
-        self._changed = threading.Condition()
-        self._results: dict[int, forecasts.Forecasts] = {}
-        self._done = 0
-        self._idle = 0
-        self._failure: BaseException | None = None
-        self._next = 0
+        self._waiting: queue.Queue[tuple[int, Chunk] | None] = queue.Queue(maxsize=2 * count)
+        self._finished: queue.Queue[tuple[int, int, forecasts.Forecasts | Exception]] = queue.Queue()
 
     def run(self, source: Iterator[Chunk], report: Report | None) -> forecasts.Forecasts:
         processes = [self._start() for _ in range(self._count)]
-        threads = [threading.Thread(target=self._feed, args=(p, source), daemon=True) for p in processes]
+        threads = [threading.Thread(target=self._serve, args=(p,), daemon=True) for p in processes]
         for thread in threads:
             thread.start()
-        told = 0
+        results: dict[int, forecasts.Forecasts] = {}
+        given, done = 0, 0
         try:
-            while True:
-                with self._changed:
-                    if self._done == told and self._idle < self._count:
-                        self._changed.wait(0.5)
-                    done, over, failure = self._done, self._idle == self._count, self._failure
-                if failure is not None:
-                    raise failure
-                if report is not None and done > told:
-                    report(done)
-                told = done
-                if over and done == self._done:
-                    break
+            for chunk in source:
+                while not self._offer((given, chunk)):
+                    done += self._collect(results, report, done, wait=True)
+                given += 1
+                while not self._finished.empty():
+                    done += self._collect(results, report, done, wait=False)
+            while len(results) < given:
+                done += self._collect(results, report, done, wait=True)
         finally:
             for process in processes:
                 process.kill()
+            for _ in threads:
+                self._waiting_end()
             for thread in threads:
                 thread.join()
             for process in processes:
@@ -141,7 +140,39 @@ class _Pool:
                 for stream in (process.stdin, process.stdout):
                     if stream is not None:
                         stream.close()
-        return forecasts.concatenate([self._results.pop(i) for i in sorted(self._results)])
+        return forecasts.concatenate([results.pop(i) for i in sorted(results)])
+
+    def _offer(self, item: tuple[int, Chunk]) -> bool:
+        try:
+            self._waiting.put_nowait(item)
+        except queue.Full:
+            return False
+        return True
+
+    def _collect(self, results: dict[int, forecasts.Forecasts], report: Report | None, done: int, *, wait: bool) -> int:
+        """Take one finished chunk; its number of series. With `wait`, none may come for half a second."""
+        try:
+            number, count, result = self._finished.get(timeout=0.5) if wait else self._finished.get_nowait()
+        except queue.Empty:
+            count = 0
+        else:
+            if isinstance(result, Exception):
+                raise result
+            results[number] = result
+        if report is not None:
+            report(done + count)  # also while nothing comes: it is how the work is stopped
+        return count
+
+    def _waiting_end(self) -> None:
+        """Tell a thread to end, whatever still waits."""
+        while True:
+            try:
+                self._waiting.put_nowait(None)
+            except queue.Full:
+                with contextlib.suppress(queue.Empty):
+                    self._waiting.get_nowait()
+            else:
+                return
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -157,29 +188,19 @@ class _Pool:
         _write(process.stdin, self._header)
         return process
 
-    def _feed(self, process: subprocess.Popen[bytes], source: Iterator[Chunk]) -> None:
+    def _serve(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None
-        try:
-            while True:
-                with self._lock:
-                    chunk = None if self._failure else next(source, None)
-                    number, self._next = self._next, self._next + 1
-                if chunk is None:
-                    break
+        while (item := self._waiting.get()) is not None:
+            number, chunk = item
+            result: forecasts.Forecasts | Exception
+            try:
                 _write(process.stdin, _dump(asdict_arrays(chunk)))
                 result = forecasts.Forecasts(**_load(_read(process.stdout)))
-                with self._changed:
-                    self._results[number] = result
-                    self._done += len(chunk)
-                    self._changed.notify_all()
-        except (OSError, EOFError, ValueError) as error:
-            self._failure = self._failure or RuntimeError(f"a worker process ended: {error}")
-        except Exception as error:  # noqa: BLE001 - whatever the source of chunks raised is raised again by run()
-            self._failure = self._failure or error
-        finally:
-            with self._changed:
-                self._idle += 1
-                self._changed.notify_all()
+            except (OSError, EOFError, ValueError) as error:
+                result = RuntimeError(f"a worker process ended: {error}")
+            self._finished.put((number, len(chunk), result))
+            if isinstance(result, Exception):
+                return
 
 
 def asdict_arrays(record: Any) -> dict[str, Any]:
