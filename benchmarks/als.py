@@ -17,7 +17,7 @@ USERS, ITEMS, FACTORS, ALPHA, PENALTY = 6040, 3706, 20, 40.0, 1.0
 OPTIONS = f"model_type = 'matrix_factorization', num_factors = {FACTORS}, l2_reg = {PENALTY}"
 IMPLICIT = f"""
 CREATE OR REPLACE MODEL liked OPTIONS ({OPTIONS}, feedback_type = 'implicit', wals_alpha = {ALPHA},
-                                       max_iterations = 10, early_stop = FALSE) AS SELECT * FROM ratings"""
+                                       max_iterations = 6, early_stop = FALSE) AS SELECT * FROM ratings"""
 EXPLICIT = f"""
 CREATE OR REPLACE MODEL rated OPTIONS ({OPTIONS}, max_iterations = 15, early_stop = FALSE) AS SELECT * FROM ratings"""
 TOP = "SELECT * FROM ML.RECOMMEND(MODEL liked) WHERE user = 7 ORDER BY predicted_rating_confidence DESC LIMIT 10"

@@ -109,7 +109,10 @@ class Factors:
     def scores(self, users: NDArray[Any], items: NDArray[Any]) -> F64:
         """Scores of pairs of codes (n,), (n,). A code of -1 is unknown: its factors and bias are 0."""
         u, i = np.asarray(users), np.asarray(items)
-        dot = np.einsum("ij,ij->i", self.users[u].astype(np.float64), self.items[i])
+        dot = np.empty(len(u))
+        for at in range(0, len(u), 32_768):  # the gathered factors stay in the cache
+            s = slice(at, at + 32_768)
+            dot[s] = np.einsum("ij,ij->i", self.users[u[s]], self.items[i[s]], dtype=np.float64)
         both = (u >= 0) & (i >= 0)
         return np.asarray(
             self.intercept

@@ -41,20 +41,23 @@ def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings:
     count as 0. Equal scores are ranked as if the pair came last among them half of the time.
     """
     known = (users >= 0) & (items >= 0)
-    order = np.lexsort((items[known], users[known]))
+    # The order of the pairs within a user does not matter, so one sort of single numbers will do.
+    order = np.argsort(users[known], kind="stable")
     u, i = users[known][order], items[known][order]
     r = np.maximum(np.asarray(ratings, np.float64)[known][order], 0.0)
     if not len(u):
         return Ranking(*[float("nan")] * 4)
-    rank = _ranks(factors, u, i)
     starts = np.flatnonzero(np.append(True, u[1:] != u[:-1]))
-    s = factors.scores(u, i)
+    counts = np.diff(np.append(starts, len(u)))
+    who = np.repeat(np.arange(len(starts), dtype=np.float64), counts)
+    rank = _ranks(factors, u, i)
+    by_rank = np.argsort(who * (len(factors.items) + 2) + rank)
     percentile = (rank - 1) / max(1, len(factors.items) - 1)
     total = r.sum()
     return Ranking(
-        _average_precision(u, rank, r > 0),
-        _squared_error(factors, u[starts], s, r > 0),
-        _gain(u, starts, s, r),
+        _average_precision(who[by_rank], rank[by_rank], r[by_rank] > 0),
+        _squared_error(factors, u[starts], factors.scores(u, i), r > 0),
+        _gain(who, starts, counts, r, by_rank),
         float((r * percentile).sum() / total) if total > 0 else float("nan"),
     )
 
@@ -100,15 +103,14 @@ def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.flo
     return rank
 
 
-def _average_precision(u: NDArray[Any], rank: NDArray[np.float64], relevant: NDArray[np.bool_]) -> float:
-    u, rank = u[relevant], rank[relevant]
-    if not len(u):
+def _average_precision(who: NDArray[np.float64], rank: NDArray[np.float64], relevant: NDArray[np.bool_]) -> float:
+    """`who` are the users' numbers; the pairs are in order of user and rank."""
+    who, rank = who[relevant], rank[relevant]
+    if not len(who):
         return float("nan")
-    order = np.lexsort((rank, u))
-    u, rank = u[order], rank[order]
-    starts = np.flatnonzero(np.append(True, u[1:] != u[:-1]))
-    counts = np.diff(np.append(starts, len(u)))
-    hits = np.arange(1, len(u) + 1) - np.repeat(starts, counts)
+    starts = np.flatnonzero(np.append(True, who[1:] != who[:-1]))
+    counts = np.diff(np.append(starts, len(who)))
+    hits = np.arange(1, len(who) + 1) - np.repeat(starts, counts)
     precision = np.minimum(hits / rank, 1.0)
     return float((np.add.reduceat(precision, starts) / counts).mean())
 
@@ -122,11 +124,17 @@ def _squared_error(
     return max(0.0, everywhere + rated) / (len(X) * len(Y))
 
 
-def _gain(u: NDArray[Any], starts: NDArray[Any], s: NDArray[np.float64], r: NDArray[np.float64]) -> float:
-    counts = np.diff(np.append(starts, len(u)))
-    position = np.arange(1, len(u) + 1) - np.repeat(starts, counts)
+def _gain(
+    who: NDArray[np.float64],
+    starts: NDArray[Any],
+    counts: NDArray[Any],
+    r: NDArray[np.float64],
+    by_rank: NDArray[Any],
+) -> float:
+    position = np.arange(1, len(r) + 1) - np.repeat(starts, counts)
     discount = 1.0 / np.log2(1.0 + position)
-    made = np.add.reduceat(r[np.lexsort((-s, u))] * discount, starts)
-    best = np.add.reduceat(r[np.lexsort((-r, u))] * discount, starts)
+    best_first = np.argsort(who - r / (1.001 * max(float(r.max()), 1e-300)))
+    made = np.add.reduceat(r[by_rank] * discount, starts)
+    best = np.add.reduceat(r[best_first] * discount, starts)
     some = best > 0
     return float((made[some] / best[some]).mean()) if some.any() else float("nan")
