@@ -61,6 +61,7 @@ def training_rows(
 
 
 def packed(data: TrainingData, geo: Geometry, kind: type = np.float64) -> Iterator[Packed]:
+    """The training rows in blocks, packed for the kernel, in numbers of `kind`."""
     for rows in training_rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
         yield kernel.packed(rows, geo)
 
