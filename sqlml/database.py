@@ -410,6 +410,7 @@ def open_database(path: str, *, read_only: bool = False, config: Mapping[str, st
         connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn on stdout
     if path.startswith(":memory:"):
         return Database(connection, read_only=read_only)
     instance = _INSTANCES.setdefault(os.path.realpath(path), Instance())

@@ -29,9 +29,10 @@ def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
             ended.set()
 
     threading.Thread(target=run, name="sqlml-statement", daemon=True).start()
-    while not ended.is_set():
+    waiting = True
+    while waiting:
         try:
-            ended.wait(0.2)
+            waiting = not ended.wait(0.2)
         except KeyboardInterrupt:
             stop()
     if failure:

@@ -48,6 +48,16 @@ def converse(session: Session) -> int:
 
     app.after_render += lambda _: session.opening.start(failed)
     session.tell(GREETING.format(version=sqlml.__version__, database=session.database))
+    try:
+        return _loop(session, prompt, cache)
+    except sqlml.Error as error:
+        session.complain(str(error))
+        return 1
+    finally:
+        cache.close()
+
+
+def _loop(session: Session, prompt: PromptSession[str], cache: NameCache) -> int:
     while not session.ended:
         try:
             text = prompt.prompt()
@@ -55,10 +65,10 @@ def converse(session: Session) -> int:
             continue
         except EOFError:
             break
-        except sqlml.Error as error:
-            session.complain(str(error))
-            return 1
-        session.script(text, keep_going=True)
+        try:
+            session.script(text, keep_going=True)
+        except KeyboardInterrupt:  # before the statement had begun: the database was still being opened
+            session.complain("the statement was cancelled.", plain=True)
         if session.changed:
             cache.prepare()
     return 0
@@ -181,6 +191,12 @@ class NameCache:
         self._session = session
         self._names = Names()
         self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Wait for a reading that is under way, and begin no other."""
+        with self._lock:
+            self._closed = True
 
     def prepare(self) -> None:
         """Read in the background."""
@@ -191,7 +207,7 @@ class NameCache:
         from sqlml.errors import Error
 
         with self._lock:
-            if self._session.changed:
+            if self._session.changed and not self._closed:
                 try:
                     self._names = read_names(self._session.connection)
                     self._session.changed = False

@@ -176,10 +176,12 @@ def test_broken_pipe() -> None:
 
 
 def test_interrupt_has_its_own_exit_code() -> None:
-    sql = f"SELECT COUNT(*) AS n FROM {MANY} AS a, {MANY} AS b WHERE MOD(a * b, 7) = 3"
-    command = [sys.executable, "-m", "sqlml.shell", "-c", sql]
+    sql = f"SELECT 1 AS ready; SELECT COUNT(*) AS n FROM {MANY} AS a, {MANY} AS b WHERE MOD(a * b, 7) = 3"
+    command = [sys.executable, "-m", "sqlml.shell", "--format", "csv", "-c", sql]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
-    time.sleep(3)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
