@@ -12,6 +12,7 @@ import contextlib
 import math
 import pathlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -76,6 +77,8 @@ class Spool:
         self._kept: list[Page] = []
         self._sizes: list[int] = []
         self._file: Any = None
+        #: Matrices made of these rows, while they are used again and again.
+        self.matrices: dict[Any, Any] = {}
         self._memory = memory
         size = page_rows(p) if rows is None else rows
         try:
@@ -138,6 +141,7 @@ class Spool:
     def close(self) -> None:
         """Give memory and disk back."""
         self._kept.clear()
+        self.matrices.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -297,10 +301,18 @@ def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[t
         folder = None
         if settings.external:
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sqlml-trees-")))
-        with _told():
-            matrix = _matrix(rows, settings, folder, None)
-            other = _matrix(held, settings, folder, matrix) if held is not None and held.rows else None
-        yield matrix, other
+        method, bins = settings.parameters.get("tree_method", "hist"), settings.parameters.get("max_bin")
+        # One thread, one matrix: XGBoost promises nothing about trainings that share one at the same time.
+        key = (threading.get_ident(), method, bins, settings.objective, settings.categorical)
+        if key not in rows.matrices:
+            with _told():
+                matrix = _matrix(rows, settings, folder, None)
+                other = _matrix(held, settings, folder, matrix) if held is not None and held.rows else None
+            if folder is not None:
+                yield matrix, other
+                return
+            rows.matrices[key] = matrix, other
+        yield rows.matrices[key]
 
 
 def _matrix(rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: Any) -> Any:

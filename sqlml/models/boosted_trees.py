@@ -63,6 +63,10 @@ class BoostedTrees(Trees):
                 "CATEGORY_ENCODING_METHOD='NATIVE_ENCODING' must come with TREE_METHOD 'HIST' or 'APPROX'."
             )
 
+    def active(self, name: str, options: Any) -> bool:
+        """What belongs to DART means nothing without it."""
+        return name not in ("dropout", "dart_normalize_type") or options.booster_type == "DART"
+
     def rounds(self, options: Any) -> int:
         return int(options.max_iterations)
 

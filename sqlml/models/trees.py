@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -118,6 +119,9 @@ class Trees(Model[Any, TreeState]):
     def check(self, options: Any, given: frozenset[str], columns: Sequence[Column]) -> None:
         if "approx_global_feature_contrib" in given and not options.enable_global_explain:
             raise OptionError("APPROX_GLOBAL_FEATURE_CONTRIB must be given only with ENABLE_GLOBAL_EXPLAIN = TRUE.")
+        if options.tree_method == "EXACT" and options.colsample_bynode < 1.0:
+            hint = "add COLSAMPLE_BYNODE=1.0, and COLSAMPLE_BYLEVEL=0.8 in its place."
+            raise OptionError("TREE_METHOD='EXACT' must come with COLSAMPLE_BYNODE = 1.", hint=hint)
         name = options.instance_weight_col
         if name is None:
             return
@@ -173,7 +177,8 @@ class Trees(Model[Any, TreeState]):
         earlier = earlier_state(data)
         method: Any = getattr(options, "category_encoding_method", "LABEL_ENCODING")
         before = None if earlier is None else earlier.columns
-        columns = fit_columns(data.design, data.train, label, method, data.fidelity, before)
+        make = partial(fit_columns, data.design, data.train, label, method, data.fidelity, before)
+        columns = data.once("columns", make)
         objective = self.objective(label, data.fidelity)
         memory, threads = resources(data.train)
         outputs = len(label.classes) if objective in ("softmax", "shares") else 1
@@ -200,14 +205,15 @@ class Trees(Model[Any, TreeState]):
             found = pages(relation, data.design, columns, label, data.weight)
             return kernel.Spool(told(found, run), columns.width, memory=min(kernel.MEMORY, memory // 8))
 
-        with spool(data.train) as rows:
+        with data.open("rows", lambda: spool(data.train)) as rows:
             if not rows.rows:
                 raise DataError("the training query must return rows to train on. All are held out.")
             start = None if earlier is None else earlier.booster
             if data.evaluation is None:
                 booster = kernel.train(rows, None, settings, report, start=start)
             else:
-                with spool(data.evaluation) as held:
+                evaluation = data.evaluation
+                with data.open("held", lambda: spool(evaluation)) as held:
                     booster = kernel.train(rows, held, settings, report, start=start)
         return TreeState(booster, objective, columns)
 
