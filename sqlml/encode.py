@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from sqlml.errors import DataError, SchemaError
+from sqlml.errors import DataError, SchemaError, Span
 from sqlml.kernels.types import F64
 from sqlml.relation import Relation
 from sqlml.schema import Column, Kind, Type, quote_literal, quote_name, same_name
@@ -345,8 +345,10 @@ def number_features(columns: Sequence[Column]) -> list[Raw]:
 # ---------------------------------------------------------------- inputs of prediction
 
 
-def bind_columns(wanted: Sequence[Column], given: Sequence[Column], model: str) -> dict[str, str]:
-    """Match columns by name without case; refuse missing columns and changed kinds."""
+def bind_columns(
+    wanted: Sequence[Column], given: Sequence[Column], model: str, span: Span | None = None
+) -> dict[str, str]:
+    """Match columns by name without case. Raises `SchemaError` at `span` for missing columns and changed kinds."""
     found: dict[str, str] = {}
     missing, changed = [], []
     for c in wanted:
@@ -361,10 +363,11 @@ def bind_columns(wanted: Sequence[Column], given: Sequence[Column], model: str) 
         listed = ", ".join(c.name for c in missing)
         count = "a column" if len(missing) == 1 else "columns"
         hint = f"it was trained on: {', '.join(c.name for c in wanted)}."
-        raise SchemaError(f"the input of the model {model} must have {count} that it lacks: {listed}.", hint=hint)
+        text = f"the input of the model {model} must have {count} that it lacks: {listed}."
+        raise SchemaError(text, span=span, hint=hint)
     if changed:
         listed = ", ".join(f"{c.name} was {c.type.google}, is {g.type.google}" for c, g in changed)
-        raise SchemaError(f"the input of the model {model} must have the types of its training: {listed}.")
+        raise SchemaError(f"the input of the model {model} must have the types of its training: {listed}.", span=span)
     return found
 
 

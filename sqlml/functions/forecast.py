@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from sqlml.errors import NotSupportedError, OptionError, ProgrammingError
+from sqlml.errors import NotSupportedError, OptionError, ProgrammingError, SchemaError, did_you_mean
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.kernels import intervals
 from sqlml.kernels.forecasts import Forecasts
@@ -20,7 +20,7 @@ from sqlml.kernels.types import F64, I64
 from sqlml.models.base import Task, Trained
 from sqlml.models.time_series import ForecastState, read_ids
 from sqlml.options import option
-from sqlml.schema import Column
+from sqlml.schema import Column, find, names
 
 FORECASTING = frozenset({Task.FORECASTING})
 STAMP = pa.timestamp("us", tz="UTC")
@@ -62,6 +62,19 @@ def check_horizon(call: Call, horizon: int) -> int:
     return horizon
 
 
+def input_columns(call: Call, wanted: Sequence[Column]) -> list[Column]:
+    """The columns of the input that have the names of `wanted`. Raises `SchemaError`."""
+    found = []
+    for one in wanted:
+        column = find(call.data.columns, one.name)
+        if column is None:
+            hint = did_you_mean(one.name, names(call.data.columns))
+            text = f"the input of {call.name} must have the column {one.name}."
+            raise SchemaError(text, span=call.data.span, hint=hint)
+        found.append(column)
+    return found
+
+
 def half_width(trained: Trained, level: float) -> float:
     """Standard errors from the forecast to its bounds: exact, or as the service approximates them."""
     return intervals.half_width(level, exact=trained.fidelity == "best")
@@ -97,9 +110,9 @@ def stamps(x: I64) -> pa.Array:
     return pa.array(np.asarray(x, np.int64), pa.int64()).cast(STAMP)
 
 
-def double_columns(names: Sequence[str]) -> tuple[Column, ...]:
+def double_columns(listed: Sequence[str]) -> tuple[Column, ...]:
     """Columns of type DOUBLE."""
-    return tuple(Column(n, "DOUBLE") for n in names)
+    return tuple(Column(n, "DOUBLE") for n in listed)
 
 
 def ahead(trained: Trained, record: Forecasts, which: Sequence[int], horizon: int) -> tuple[I64, F64, F64]:
@@ -174,7 +187,7 @@ def _forecast(call: Call) -> Computed:
 
 
 def _explained_columns(state: ForecastState, features: Sequence[str]) -> tuple[Column, ...]:
-    names = state.calendar.names()
+    holidays = state.calendar.names()
     return (
         *state.id_columns,
         Column("time_series_timestamp", STAMP_SQL),
@@ -183,7 +196,7 @@ def _explained_columns(state: ForecastState, features: Sequence[str]) -> tuple[C
         *double_columns(("prediction_interval_lower_bound", "prediction_interval_upper_bound", "trend")),
         *double_columns([f"seasonal_period_{p.lower()}" for p in PERIODS]),
         *double_columns(("holiday_effect", "spikes_and_dips", "step_changes", "residual")),
-        *double_columns([f"holiday_effect_{n}" for n in names]),
+        *double_columns([f"holiday_effect_{n}" for n in holidays]),
         *double_columns([f"attribution_{f}" for f in features]),
     )
 

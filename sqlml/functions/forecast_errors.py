@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from sqlml.errors import OptionError, SchemaError, did_you_mean
+from sqlml.errors import OptionError, SchemaError
 from sqlml.functions.arima import EVALUATED, arima_evaluate
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.functions.forecast import (
@@ -24,6 +24,7 @@ from sqlml.functions.forecast import (
     fitted_series,
     half_width,
     id_arrays,
+    input_columns,
     limited,
     numbers,
     refuse_undecomposed,
@@ -37,7 +38,7 @@ from sqlml.kernels.types import F64
 from sqlml.models.base import Trained
 from sqlml.models.time_series import ForecastState, microseconds
 from sqlml.options import option
-from sqlml.schema import Column, Kind, find, names, quote_literal, quote_name, same_name
+from sqlml.schema import Column, Kind, quote_literal, quote_name, same_name
 
 METRICS = (
     "mean_absolute_error",
@@ -83,22 +84,15 @@ class AnomalySettings:
 
 def _input_columns(call: Call, state: ForecastState) -> tuple[Column, Column, list[Column]]:
     """The time, data and id columns of the input. Raises `SchemaError`."""
-    found = []
-    for wanted in (state.time_column, state.data_column, *state.id_columns):
-        column = find(call.data.columns, wanted.name)
-        if column is None:
-            hint = did_you_mean(wanted.name, names(call.data.columns))
-            text = f"the input of {call.name} must have the column {wanted.name}."
-            raise SchemaError(text, span=call.data.span, hint=hint)
-        found.append(column)
-    if found[1].kind is not Kind.NUMERIC:
-        text = f"the column {found[1].name} must be numeric. Got {found[1].type.google}."
+    time, data, *ids = input_columns(call, (state.time_column, state.data_column, *state.id_columns))
+    if data.kind is not Kind.NUMERIC:
+        text = f"the column {data.name} must be numeric. Got {data.type.google}."
         raise SchemaError(text, span=call.data.span)
-    for column, wanted in zip(found[2:], state.id_columns, strict=True):
+    for column, wanted in zip(ids, state.id_columns, strict=True):
         if column.type.google != wanted.type.google:
             text = f"the id column {column.name} must be {wanted.type.google}. Got {column.type.google}."
             raise SchemaError(text, span=call.data.span)
-    return found[0], found[1], found[2:]
+    return time, data, ids
 
 
 def _stored(trained: Trained, state: ForecastState, horizon: int) -> pa.Table:

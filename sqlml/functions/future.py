@@ -8,32 +8,20 @@ import numpy as np
 import pyarrow as pa
 
 from sqlml.encode import bind_columns
-from sqlml.errors import DataError, SchemaError, did_you_mean
+from sqlml.errors import DataError
 from sqlml.functions.base import Call
-from sqlml.functions.forecast import fitted_series, id_arrays, state_of
+from sqlml.functions.forecast import fitted_series, id_arrays, input_columns, state_of
 from sqlml.kernels.series_clean import positions
 from sqlml.models.arima_plus_xreg import ArimaPlusXreg, terms
 from sqlml.models.time_series import ForecastState, microseconds
-from sqlml.schema import find, names, quote_name
+from sqlml.schema import quote_name
 
 
 def future_state(call: Call) -> Callable[[], ForecastState]:
     """Check the input's columns; reading it comes later. Steps whose features it lacks have no forecast."""
     state = state_of(call.model)
-    try:
-        bind_columns(call.model.inputs, call.data.columns, call.model.path)
-    except SchemaError as error:
-        error.span = error.span or call.data.span
-        raise
-    found = []
-    for wanted in (state.time_column, *state.id_columns):
-        column = find(call.data.columns, wanted.name)
-        if column is None:
-            hint = did_you_mean(wanted.name, names(call.data.columns))
-            text = f"the input of {call.name} must have the column {wanted.name}."
-            raise SchemaError(text, span=call.data.span, hint=hint)
-        found.append(column)
-    time, ids = found[0], found[1:]
+    bind_columns(call.model.inputs, call.data.columns, call.model.path, call.data.span)
+    time, *ids = input_columns(call, (state.time_column, *state.id_columns))
     columns = terms(call.model.design)
 
     def read() -> ForecastState:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sqlml.database import Database
 from sqlml.encode import bind_columns
-from sqlml.errors import SchemaError, Span
+from sqlml.errors import Span
 from sqlml.functions.base import Call
 from sqlml.kernels.threads import expect_callers
 from sqlml.models import MODELS
@@ -49,11 +49,7 @@ def scored(
     score: Score | None = None,
 ) -> Scored:
     """Score the rows of a FROM item. Raises `SchemaError` for missing or changed columns."""
-    try:
-        bind_columns(trained.inputs, columns, trained.path)
-    except SchemaError as error:
-        error.span = error.span or span
-        raise
+    bind_columns(trained.inputs, columns, trained.path, span)
     score = score or MODELS[trained.model].score(trained)
     tables: dict[str, pa.Table] = {}
     internal: list[str] = []
@@ -121,11 +117,7 @@ def predicted_code(score: Score, label: Label, threshold: float | None = None) -
 def input_relation(call: Call) -> LocalRelation:
     """The input rows as the model sees them (after TRANSFORM), columns checked."""
     context, source, trained = call.context, call.data, call.model
-    try:
-        bind_columns(trained.inputs, source.columns, trained.path)
-    except SchemaError as error:
-        error.span = error.span or source.span
-        raise
+    bind_columns(trained.inputs, source.columns, trained.path, source.span)
     sql = f"({source.query()})"
     if context.parameters:
         sql = context.database.snapshot(source.query(), context.parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlml.encode import bind_columns
-from sqlml.errors import ProgrammingError, SchemaError
+from sqlml.errors import ProgrammingError
 from sqlml.functions.base import Call, Inline, TableFunction
 from sqlml.schema import quote_name
 
@@ -14,11 +14,7 @@ def _run(call: Call) -> Inline:
         hint = "create the model with TRANSFORM(...)."
         text = f"ML.TRANSFORM must be given a model with a TRANSFORM clause. {call.model.path} has none."
         raise ProgrammingError(text, span=call.span, hint=hint)
-    try:
-        bind_columns(call.model.inputs, call.data.columns, call.model.path)
-    except SchemaError as error:
-        error.span = error.span or call.data.span
-        raise
+    bind_columns(call.model.inputs, call.data.columns, call.model.path, call.data.span)
     items = [f"{sql} AS {quote_name(name)}" for name, sql in transform.select_items()]
     # Input columns that the clause does not mention pass through.
     taken = {name.casefold() for name in (*transform.needs, *transform.outputs)}
