@@ -60,10 +60,15 @@ def tokens(text: str) -> list[Token]:
 
 
 def split(text: str) -> tuple[list[Piece], Piece | None]:
-    """The finished statements and commands of a script, and what stands after the last one, if anything."""
+    """The finished statements and commands of a script, and what stands after the last one, if anything.
+
+    A block of the procedural language (BEGIN ... END, IF ... END IF, loops) is one statement with its inner
+    semicolons, and so is everything from a DECLARE on, because its variable lives to the end of the script.
+    """
     pieces: list[Piece] = []
     start: int | None = None
     skip_to = 0
+    depth = Depth()
     for token in tokens(text):
         if token.start < skip_to or (start is None and token.kind in ("blank", "comment")):
             continue
@@ -71,14 +76,62 @@ def split(text: str) -> tuple[list[Piece], Piece | None]:
             skip_to = text.find("\n", token.start)
             skip_to = len(text) if skip_to < 0 else skip_to
             pieces.append(Piece(text[token.start : skip_to].strip(), token.start, command=True))
-        elif token.kind == "end":
+            continue
+        if start is None and token.kind != "end":
+            start, depth = token.start, Depth()
+        inside = depth.read(token)
+        if token.kind == "end" and not inside:
             if start is not None:
                 pieces.append(Piece(text[start : token.start].rstrip(), start))
             start = None
-        elif start is None:
-            start = token.start
-    rest = Piece(text[start:].rstrip(), start) if start is not None else None
-    return pieces, rest
+    if start is None:
+        return pieces, None
+    rest = text[start:].rstrip()
+    if depth.declares and not depth.open and rest.endswith(";"):
+        return [*pieces, Piece(rest, start)], None
+    return pieces, Piece(rest, start)
+
+
+class Depth:
+    """How deep a statement stands in blocks, read token by token."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.declares = False
+        self._fresh = True  # whether a statement may begin here
+        self._begin = False  # the word before was BEGIN, which may open a block or a transaction
+        self._after_end = False  # the word before was END: IF, LOOP ... only say what ends
+        self._procedure = False
+        self._first = True
+
+    def read(self, token: Token) -> bool:
+        """Take in a token; whether it stands inside a block (or in a script of variables)."""
+        if token.kind in ("blank", "comment"):
+            return self.open > 0 or self.declares
+        word = token.text.upper() if token.kind == "word" else token.text
+        if self._begin and word not in ("TRANSACTION", ";"):
+            self.open += 1
+            self._fresh = True
+        self._begin = False
+        self._count(word)
+        self._after_end = word == "END"
+        self._fresh = word in (";", "THEN", "ELSE", "DO", "LOOP", "REPEAT", ":")
+        self._first = False
+        return self.open > 0 or self.declares
+
+    def _count(self, word: str) -> None:
+        if self._first and word == "DECLARE":
+            self.declares = True
+        elif word == "PROCEDURE":
+            self._procedure = True
+        elif word == "BEGIN":
+            self._begin = self._fresh or self._procedure
+        elif word == "END":
+            self.open = max(0, self.open - 1)
+        elif not self._after_end and (
+            word == "CASE" or (self._fresh and word in ("IF", "LOOP", "WHILE", "REPEAT", "FOR"))
+        ):
+            self.open += 1
 
 
 def _starts_line(text: str, at: int) -> bool:

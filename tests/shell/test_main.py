@@ -208,6 +208,13 @@ def test_mount() -> None:
     assert done.stdout == b"n\n344\n"
 
 
+def test_procedural_script() -> None:
+    script = "DECLARE x INT64 DEFAULT 5;\nWHILE x < 8 DO SET x = x + 1; END WHILE;\nSELECT x;"
+    assert run("--format", "csv", stdin=script.encode()).stdout == b"x\n8\n"
+    block = "SELECT 1 AS a; BEGIN DECLARE y INT64; SET y = 4; SELECT y; END; SELECT 2 AS b;"
+    assert run("--format", "csv", "-c", block).stdout == b"a\n1\ny\n4\nb\n2\n"
+
+
 def test_version_and_help() -> None:
     assert run("--version").stdout.startswith(b"sqlml ")
     assert b"exit codes" in run("--help").stdout
