@@ -135,7 +135,7 @@ def rows_of(
     columns: Sequence[Column],
     values: Callable[[int, int], dict[str, F64]],
 ) -> pa.Table:
-    """History and forecast rows of every series: ids, time, type, data, `values`, status; one row for a failed series."""
+    """Rows of every series: ids, time, type, data, `values`, status; one row for a failed series."""
     which: list[int] = []
     times: list[I64] = []
     kinds: list[Any] = []
@@ -157,10 +157,15 @@ def rows_of(
     flat = np.concatenate(times) if times else np.zeros(0, np.int64)
     missing = np.array([k is None for k in kinds], dtype=np.bool_)
     stamped = pc.if_else(pa.array(~missing), given.times(flat), None)
-    arrays = [*given.id_arrays(which).values(), stamped, pa.array(kinds, pa.string())]
-    for column in columns[lead:-1]:
-        arrays.append(numbers(np.concatenate([p[column.name] for p in parts]) if parts else np.zeros(0)))
-    return pa.table([*arrays, pa.array(statuses, pa.string())], names=[c.name for c in columns])
+    joined = [np.concatenate([p[c.name] for p in parts]) if parts else np.zeros(0) for c in columns[lead:-1]]
+    arrays = [
+        *given.id_arrays(which).values(),
+        stamped,
+        pa.array(kinds, pa.string()),
+        *(numbers(x) for x in joined),
+        pa.array(statuses, pa.string()),
+    ]
+    return pa.table(arrays, names=[c.name for c in columns])
 
 
 def _lead(call: Call, source: Source) -> tuple[Column, ...]:
@@ -260,10 +265,8 @@ def _change_points(call: Call) -> Computed:
                 end.append(row[1])
                 metrics.append(row[2])
                 statuses.append(row[3])
-        kind = pa.struct(
-            [("avg", pa.float64()), ("min", pa.float64()), ("max", pa.float64()), ("stddev", pa.float64())]
-            + [("count", pa.int64())]
-        )
+        numeric = [(name, pa.float64()) for name in ("avg", "min", "max", "stddev")]
+        kind = pa.struct([*numeric, ("count", pa.int64())])
         arrays = [
             *given.id_arrays(which).values(),
             pa.array(begin, pa.int64()).cast(STAMP),

@@ -119,8 +119,7 @@ def test_metrics_are_those_of_the_forecasts(model):
         model, f"SELECT * FROM ML.EVALUATE(MODEL m, {later}, STRUCT(TRUE AS perform_aggregation, 20 AS horizon))"
     )
     assert [r["id"] for r in found] == ["a", "b"]
-    f = np.array(rows(model, "SELECT forecast_value FROM ML.FORECAST(MODEL m, STRUCT(20 AS horizon)) WHERE id ="
-    " 'a'"))[
+    f = np.array(rows(model, "SELECT forecast_value FROM ML.FORECAST(MODEL m, STRUCT(20 AS horizon)) WHERE id = 'a'"))[
         :, 0
     ]
     y = np.array(rows(model, "SELECT n FROM visits WHERE day >= DATE '2017-07-01' ORDER BY day LIMIT 20"))[:, 0]
@@ -138,8 +137,8 @@ def test_errors_by_time(model):
     later = "(SELECT * FROM two WHERE day >= DATE '2017-06-30')"
     found = table(model, f"SELECT * FROM ML.EVALUATE(MODEL m, {later}, STRUCT(FALSE AS perform_aggregation))")
     assert list(found[0]) == [
-        *("id", "day", "n", "forecasted_n", "lower_bound", "upper_bound", "absolute_error","
-        " "absolute_percentage_error")
+        *("id", "day", "n", "forecasted_n", "lower_bound", "upper_bound"),
+        *("absolute_error", "absolute_percentage_error"),
     ]
     assert found[0]["forecasted_n"] is None and found[0]["lower_bound"] is None
     assert found[1]["absolute_error"] == pytest.approx(abs(found[1]["n"] - found[1]["forecasted_n"]))
@@ -183,8 +182,8 @@ def test_anomalies_of_the_history(visits):
 
 
 def test_anomalies_of_new_data(model):
-    new = "(SELECT *, 'x' AS note FROM two WHERE day >= DATE '2017-06-30' UNION ALL SELECT 'z', DATE"
-    " '2017-07-02', 5, 'x')"
+    new = "(SELECT *, 'x' AS note FROM two WHERE day >= DATE '2017-06-30' "
+    new += "UNION ALL SELECT 'z', DATE '2017-07-02', 5, 'x')"
     found = table(model, f"SELECT * FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.9 AS anomaly_prob_threshold), {new})")
     assert list(found[0])[-1] == "note"
     unknown = [r for r in found if r["is_anomaly"] is None]
@@ -220,8 +219,7 @@ def test_trend_columns_and_horizon(visits):
 def test_step_changes_in_the_trend(visits):
     visits.duckdb.execute("UPDATE visits SET n = n + 30000 WHERE day < DATE '2016-12-01'")
     plain = rows(visits, f"SELECT max(trend) FROM ML.TREND(TABLE visits, {SERIES})")[0][0]
-    level = rows(visits, f"SELECT max(trend) FROM ML.TREND(TABLE visits, {SERIES}, adjust_step_changes =>"
-    f" TRUE)")[0][0]
+    level = rows(visits, f"SELECT max(trend) FROM ML.TREND(TABLE visits, {SERIES}, adjust_step_changes => TRUE)")[0][0]
     assert plain > 30000 > 10000 > level
 
 
@@ -321,8 +319,8 @@ def test_context_window_uses_the_end(visits):
     assert a == rows(visits, f"SELECT forecast_value FROM AI.FORECAST(TABLE late, {SERIES})")
 
 
-PAST, LATER = "(SELECT * FROM two WHERE day < DATE '2017-07-01')", "(SELECT * FROM two WHERE day >= DATE"
-" '2017-07-01')"
+PAST = "(SELECT * FROM two WHERE day < DATE '2017-07-01')"
+LATER = "(SELECT * FROM two WHERE day >= DATE '2017-07-01')"
 
 
 def test_ai_evaluate(visits):

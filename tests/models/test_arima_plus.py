@@ -263,8 +263,10 @@ def test_several_and_array_ids(visits):
 
 
 def test_a_failed_series_has_its_reason(visits):
-    query = "SELECT * FROM two UNION ALL SELECT 'c', DATE '2020-01-01', 5 UNION ALL SELECT 'd', DATE_ADD(DATE"
-    " '2020-01-01', INTERVAL i DAY), NULL FROM UNNEST(GENERATE_ARRAY(1, 9)) AS i"
+    query = (
+        "SELECT * FROM two UNION ALL SELECT 'c', DATE '2020-01-01', 5 UNION ALL"
+        " SELECT 'd', DATE_ADD(DATE '2020-01-01', INTERVAL i DAY), NULL FROM UNNEST(GENERATE_ARRAY(1, 9)) AS i"
+    )
     assert "2 of 4 series" in str(create(visits, "time_series_id_col='id'", query).messages[0][1])
     found = {r["id"]: r for r in table(visits, "SELECT * FROM ML.ARIMA_EVALUATE(MODEL m)")}
     assert "too short" in found["c"]["error_message"] and "too short" in found["d"]["error_message"]

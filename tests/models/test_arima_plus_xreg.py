@@ -21,8 +21,8 @@ def sales(con):
         " ['none', 'none', 'small', 'big'][(1 + hash(i, s, 2) % 4)::INT] AS promo FROM range(400) r(i),"
         " range(2) q(s))"
     )
-    create(con, "time_series_id_col='id'", "SELECT * FROM sales WHERE day < DATE '2024-01-15'","
-    " kind="ARIMA_PLUS_XREG")
+    query = "SELECT * FROM sales WHERE day < DATE '2024-01-15'"
+    create(con, "time_series_id_col='id'", query, kind="ARIMA_PLUS_XREG")
     return con
 
 
