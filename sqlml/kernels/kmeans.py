@@ -443,14 +443,17 @@ def plus_plus(rows: Rows, k: int, geometry: Geometry, *, generator: np.random.Ge
 
 
 def share(rows: Rows, one_in: int) -> I64:
-    """Index of about one in so many rows, chosen by their content alone."""
+    """Index of about one in so many rows, chosen by their content alone: by a multiplicative hash of the bits."""
+    X = np.asarray(rows.X)
+    whole = np.uint64 if X.dtype == np.float64 else np.uint32
+    factors = np.random.default_rng(0).integers(1, 2**63, X.shape[1] + len(rows.codes), dtype=np.uint64) | np.uint64(1)
     mixed = np.zeros(len(rows), dtype=np.uint64)
-    odd = 0x9E3779B97F4A7C15
-    for i, column in enumerate([*np.asarray(rows.X).T, *rows.codes]):
-        bits = np.asarray(column, dtype=np.float64).view(np.uint64)
-        mixed = (mixed ^ (bits + np.uint64(i))) * np.uint64(odd)
-        mixed ^= mixed >> np.uint64(32)
-    return np.flatnonzero(mixed % np.uint64(one_in) == 0)
+    for column, factor in zip([*X.T, *rows.codes], factors, strict=True):
+        bits = np.ascontiguousarray(column).view(whole if column.dtype == X.dtype else np.uint32)
+        mixed += bits * factor
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    return np.flatnonzero((mixed >> np.uint64(33)) % np.uint64(one_in) == 0)
 
 
 def order_of(rows: Rows, keys: Sequence[F64] = ()) -> I64:

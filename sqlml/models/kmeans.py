@@ -8,7 +8,7 @@ the rows nor the number of threads matters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from sqlml.encode import Category, Design, Encoding, Number, Set
 from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels import kmeans as kernel
-from sqlml.kernels.kmeans import Geometry, Packed, Passes, Rows, Step
+from sqlml.kernels.kmeans import Geometry, Packed, Passes, Real, Rows, Step
 from sqlml.kernels.types import F64
 from sqlml.models.base import (
     Anomalies,
@@ -36,6 +36,7 @@ from sqlml.models.kmeans_rows import (
     QUANTILE_ROWS,
     cached,
     content_sample,
+    cut_of,
     first_centers,
     order_statistics,
     packed,
@@ -175,12 +176,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         )
         found, radii = fit.last, fit.last.radii()
         means = np.where(found.counts[:, None] > 0, found.sums / np.maximum(found.counts, 1.0)[:, None], fit.centers)
-        if kept is not None:
-            every = 1 + data.rows // QUANTILE_ROWS
-            sample: Iterable[Rows] = [share_of(block.rows(), every) for block in kept]
-        else:
-            sample = training_rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
-        quantiles = _quantiles(sample, fit.centers, radii, geo)
+        quantiles = _quantiles(data, kept, fit.centers, radii, geo)
         centers = fit.centers + moves
         return KMeansState(centers, means if cosine else centers, found.counts, radii, quantiles)
 
@@ -203,7 +199,7 @@ class KMeans(Model[KMeansOptions, KMeansState]):
     def anomalies(self, trained: Trained, contamination: float) -> Anomalies:
         """Rows whose distance, measured in radii of the nearest cluster, is larger than most training rows'."""
         score = _distances(trained)
-        cut = quote_literal(float(np.quantile(trained.state.quantiles, 1.0 - contamination)))
+        cut = quote_literal(cut_of(trained.state.quantiles, contamination))
         columns = (
             ("is_anomaly", f"__normalized > {cut}"),
             ("normalized_distance", "__normalized"),
@@ -261,8 +257,23 @@ def _cluster_info(found: Step) -> list[dict[str, object]]:
     ]
 
 
-def _quantiles(blocks: Iterable[Rows], centers: F64, radii: F64, geo: Geometry) -> F64:
-    return order_statistics(kernel.normalized(kernel.square_distances(r, centers, geo), radii) for r in blocks)
+def _quantiles(data: TrainingData, kept: Sequence[Packed] | None, centers: F64, radii: F64, geo: Geometry) -> F64:
+    """Order statistics of the rows' normalised distances, or of a share of many rows."""
+    every, moves = 1 + data.rows // QUANTILE_ROWS, offset(data.design, geo.cosine)
+
+    def values(rows: Rows) -> Real:
+        return kernel.normalized(kernel.square_distances(rows, centers, geo), radii)
+
+    def everything() -> Iterator[Real]:
+        for rows in (p.rows() for p in kept) if kept is not None else training_rows(data.train, data.design, moves):
+            yield values(rows)
+
+    if every == 1:
+        return order_statistics(everything())
+    if kept is not None:
+        return order_statistics((values(share_of(p.rows(), every)) for p in kept), everything)
+    some = training_rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
+    return order_statistics((values(rows) for rows in some), everything)
 
 
 def _metrics(trained: Trained, found: Step) -> Mapping[str, float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def training_rows(
     for batch in relation.batches(wanted, 65_536):
         columns = {name: batch.column(i) for i, name in enumerate(wanted)}
         if plain:
-            X = np.empty((batch.num_rows, len(columns)), dtype=kind)
+            X = np.empty((len(columns), batch.num_rows), dtype=kind).T
             for i, column in enumerate(columns.values()):
                 np.subtract(numbers(column), moves[i], out=X[:, i], casting="same_kind")
         else:
@@ -200,9 +200,30 @@ def share_of(rows: Rows, one_in: int) -> Rows:
     return rows if one_in == 1 else rows.take(kernel.share(rows, one_in))
 
 
-def order_statistics(parts: Iterable[Real]) -> F64:
-    """Evenly spaced order statistics of numbers that come in parts, ascending: all of few."""
-    values = np.sort(np.concatenate([np.zeros(0), *parts]))
-    if len(values) > KEPT:
+def order_statistics(sample: Iterable[Real], everything: Callable[[], Iterable[Real]] | None = None) -> F64:
+    """Evenly spaced order statistics of numbers that come in parts, ascending: all of few.
+
+    Args:
+        sample: the numbers of rows chosen by their content, or of all rows.
+        everything: those of all rows, read when the sample shows few different ones (rows that repeat are
+            chosen or left out together); equal numbers are counted, not kept.
+    """
+    values = np.sort(np.concatenate([np.zeros(0), *sample]))
+    if everything is not None and np.count_nonzero(np.diff(values)) < KEPT:
+        values, counts = np.zeros(0), np.zeros(0, dtype=np.int64)
+        for part in everything():
+            # Equal rows may differ in their last digits.
+            new, n = np.unique(np.round(part.astype(np.float64), 10), return_counts=True)
+            values, place = np.unique(np.concatenate([values, new]), return_inverse=True)
+            counts = np.bincount(place, np.concatenate([counts, n])).astype(np.int64)
+        last = np.cumsum(counts)
+        at = np.linspace(0, last[-1] - 1, KEPT) if len(last) else np.zeros(0)
+        values = values[np.searchsorted(last, np.round(at), side="right")]
+    elif len(values) > KEPT:
         values = values[np.round(np.linspace(0, len(values) - 1, KEPT)).astype(np.int64)]
     return values if len(values) else np.zeros(1)
+
+
+def cut_of(quantiles: F64, contamination: float) -> float:
+    """The number that a share of the training rows exceeds; the last digits depend on who computes them."""
+    return float(np.quantile(quantiles, 1.0 - contamination)) * (1.0 + 1e-9)

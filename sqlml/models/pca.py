@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from sqlml.models.base import (
 from sqlml.models.blocks import Block, decode, dense_width, read
 from sqlml.models.glm import linear_score
 from sqlml.models.kmeans import ACCEPTS
-from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, order_statistics, share_of, training_rows
+from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, cut_of, order_statistics, share_of, training_rows
 from sqlml.models.moments import BlockGram, Layout, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
 from sqlml.options import option
@@ -168,7 +168,7 @@ class Pca(Model[PcaOptions, PcaState]):
 
     def anomalies(self, trained: Trained, contamination: float) -> Anomalies:
         """Rows whose reconstruction error is larger than most training rows'."""
-        cut = quote_literal(float(np.quantile(trained.state.quantiles, 1.0 - contamination)))
+        cut = quote_literal(cut_of(trained.state.quantiles, contamination))
         columns = (("is_anomaly", f"__error > {cut}"), ("mean_squared_error", "__error"))
         design, lay, vectors = trained.design, layout(trained.design, False), trained.state.vectors
         if vectors.size > SQL_PRODUCTS:
@@ -280,11 +280,19 @@ def reconstruction_errors(block: Block, lay: Layout, vectors: F64, features: int
 def _quantiles(data: TrainingData, lay: Layout, found: Components, rows: tuple[Rows, ...] | None) -> F64:
     """Evenly spaced order statistics of the errors of the rows, or of a sample of many."""
     features = len(data.design.columns)
+
+    def errors(blocks: Iterable[Block]) -> Iterator[F64]:
+        return (reconstruction_errors(b, lay, found.vectors, features) for b in blocks)
+
+    def everything() -> Iterator[F64]:
+        return errors(read(data.train, data.design))
+
+    if data.rows <= QUANTILE_ROWS:
+        return order_statistics(everything())
     if rows is not None:
-        blocks: Iterable[Block] = (Block(r.X.astype(np.float64, copy=False), r.codes, {}) for r in rows)
-    else:
-        blocks = read(content_sample(data, QUANTILE_ROWS), data.design)
-    return order_statistics(reconstruction_errors(b, lay, found.vectors, features) for b in blocks)
+        kept = (Block(r.X.astype(np.float64, copy=False), r.codes, {}) for r in rows)
+        return order_statistics(errors(kept), everything)
+    return order_statistics(errors(read(content_sample(data, QUANTILE_ROWS), data.design)), everything)
 
 
 # ---------------------------------------------------------------- results

@@ -452,3 +452,19 @@ def test_many_clusters_in_many_columns(con):
         con, "SELECT COUNTIF(is_anomaly) FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.1 AS contamination), TABLE wide)"
     )
     assert odd == [(30,)]
+
+
+def test_repeated_rows_count_as_often_as_they_occur(con, monkeypatch):
+    """A share of rows by content would take or leave all copies: then all rows are looked at."""
+    monkeypatch.setattr(kmeans, "QUANTILE_ROWS", 100)
+    monkeypatch.setattr(kmeans_rows, "KEPT", 51)
+    con.duckdb.execute("CREATE TABLE rep AS SELECT i % 10 AS x, i AS id FROM range(2000) AS r(i)")
+    for cache in (kmeans_rows.CACHE_BYTES, 0):
+        monkeypatch.setattr(kmeans_rows, "CACHE_BYTES", cache)
+        create(con, select="x", source="rep", num_clusters=2, max_iterations=50, early_stop="FALSE")
+        odd = rows(
+            con, "SELECT x, is_anomaly FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.3 AS contamination), TABLE rep)"
+        )
+        # Two clusters of five numbers: their ends, four of ten rows, are the farthest.
+        assert {x for x, far in odd if far} <= {0, 4, 5, 9}
+        assert sum(far for _, far in odd) in (0, 400)
