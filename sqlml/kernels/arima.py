@@ -22,7 +22,7 @@ from sqlml.kernels.types import F64, I64, Bool
 
 KPSS_CRITICAL = 0.463  # 5%, level stationarity
 # A candidate whose conditional estimate is this much above the best AIC is not taken to the exact maximum.
-NEAR = 6.0
+NEAR = 10.0
 # A drift is extrapolated without end: it must lower the AIC by this much below the best model without one.
 DRIFT_GAIN = 2.0
 
@@ -241,19 +241,30 @@ def _aic(loglik: float, p: int, q: int, mean: bool) -> float:
 
 
 def _refine(w: F64, found: list[_Estimate], everything: bool, deseasoned: bool) -> list[_Estimate]:
-    """Take the estimates that can still win to the exact maximum; ascending by AIC."""
-    best = math.inf
+    """Take the estimates that can still win to the exact maximum; the winner first, the others by AIC."""
+    best = {True: math.inf, False: math.inf}  # with and without a drift compete apart, see DRIFT_GAIN
     out = []
     for row in found:
-        if everything or row.aic < best + NEAR:
-            p, q = len(row.phi), len(row.theta)
-            curvature = np.eye(p + q) if row.curvature is None else row.curvature
-            phi, theta = arma.maximise(w, row.phi, row.theta, curvature, mean=row.mean, deseasoned=deseasoned)
+        p, q = len(row.phi), len(row.theta)
+        bar = best[row.mean]
+        if everything or row.aic < bar + NEAR:
+            needed = -math.inf
+            if not everything and math.isfinite(bar):
+                needed = p + q + int(row.mean) + 1 - bar / 2  # the log-likelihood that draws level
+            phi, theta = arma.maximise(
+                w,
+                row.phi,
+                row.theta,
+                np.eye(p + q) if row.curvature is None else row.curvature,
+                mean=row.mean,
+                deseasoned=deseasoned,
+                needed=needed,
+            )
             columns = np.column_stack([w, np.ones(len(w))]) if row.mean else w[:, None]
             loglik = _value(columns, columns[:, -1] if row.mean else None, phi, theta)
             if loglik >= row.loglik:
                 row = _Estimate(phi, theta, row.mean, loglik, _aic(loglik, p, q, row.mean), None)
-            best = min(best, row.aic)
+            best[row.mean] = min(bar, row.aic)
         out.append(row)
     # A tie (two orders whose extra coefficients vanish) goes to the smaller order.
     out.sort(key=lambda row: (round(row.aic, 6), len(row.phi) + len(row.theta)))
