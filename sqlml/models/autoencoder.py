@@ -21,6 +21,7 @@ from sqlml.models.base import Anomalies, Model, Score, Task, Trained, TrainingDa
 from sqlml.models.blocks import dense_width
 from sqlml.models.networks import (
     OPTIMIZERS,
+    PROXIMAL,
     NetworkOptions,
     NetworkState,
     Optimizer,
@@ -133,6 +134,13 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         cut = float(np.quantile(trained.state.errors, 1.0 - contamination))
         columns = (("is_anomaly", f"__f[2] > {quote_literal(cut)}"), ("mean_squared_error", "__f[2]"))
         return Anomalies(self.reconstruction(trained), columns)
+
+    def objectives(self, options: AutoencoderOptions) -> tuple[str, ...]:
+        return ("MEAN_SQUARED_ERROR", "MEAN_ABSOLUTE_ERROR", "MEAN_SQUARED_LOG_ERROR")
+
+    def active(self, name: str, options: AutoencoderOptions) -> bool:
+        """L1 and L2 belong to the optimisers with a proximal step."""
+        return name not in ("l1_reg", "l2_reg") or options.optimizer in PROXIMAL
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         return METRICS

@@ -92,6 +92,10 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         self.settings(options, 1)
         check_penalties(options, self.optimizers(options))
 
+    def active(self, name: str, options: Any) -> bool:
+        """L1 and L2 belong to the optimisers with a proximal step."""
+        return name not in ("l1_reg", "l2_reg") or bool(PROXIMAL & set(self.optimizers(options)))
+
     def optimizers(self, options: Any) -> tuple[str, ...]:
         """The optimisers of the halves."""
         return (options.optimizer,)

@@ -56,7 +56,7 @@ class LinearReg(Glm):
         lay = layout(data.design, options.fit_intercept)
         if options.calculate_p_values:
             refuse_wide_p_values(lay)
-        moments = _moments(data, lay)
+        moments = data.once("moments", lambda: _moments(data, lay))
         l1, l2 = penalties(lay, 1, options.l1_reg, options.l2_reg)
         total = moments.scalars[0]
         if options.optimize_strategy == "BATCH_GRADIENT_DESCENT":

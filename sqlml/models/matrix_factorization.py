@@ -144,7 +144,7 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
             )
 
     def train(self, data: TrainingData, options: FactorOptions, run: Run) -> FactorState:
-        table = _read(data.train, options)
+        table = data.once("ratings", lambda: _read(data.train, options))
         _refuse_nulls(table, options)
         if not table.num_rows:
             raise DataError("the training query must return at least one rating. Got none.")
@@ -182,6 +182,20 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         lookups = (Lookup("__u", quote_name(o.user_col), users), Lookup("__i", quote_name(o.item_col), items))
         sql = score_sql(trained, "__u_b", "__u_f", "__i_b", "__i_f")
         return Score(("__score",), let=(("__score", sql),), lookups=lookups)
+
+    def objectives(self, options: FactorOptions) -> tuple[str, ...]:
+        if options.feedback_type == "EXPLICIT":
+            return ("MEAN_SQUARED_ERROR",)
+        return (
+            "MEAN_AVERAGE_PRECISION",
+            "MEAN_SQUARED_ERROR",
+            "NORMALIZED_DISCOUNTED_CUMULATIVE_GAIN",
+            "AVERAGE_RANK",
+        )
+
+    def active(self, name: str, options: FactorOptions) -> bool:
+        """WALS_ALPHA is for implicit feedback."""
+        return name != "wals_alpha" or options.feedback_type == "IMPLICIT"
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         return IMPLICIT if trained.options.feedback_type == "IMPLICIT" else EXPLICIT

@@ -187,11 +187,11 @@ def fit_network(data: TrainingData, network: Network, settings: Training, run: R
     source = TrainingRows(data.train, data.design, extra, network.task)
     held = None
     if data.evaluation is not None:
-        held = TrainingRows(data.evaluation, data.design, extra, network.task).packed()
+        held = data.once("held", TrainingRows(data.evaluation, data.design, extra, network.task).packed)
     start = None if data.previous is None else earlier_weights(data, network)
     return train(
         network,
-        source.packed() if fits_in_memory(data.design, data.rows) else source,
+        data.once("rows", source.packed) if fits_in_memory(data.design, data.rows) else source,
         settings,
         evaluation=held if held is not None and len(held) else None,
         start=start,

@@ -47,6 +47,8 @@ from sqlml.schema import Column, Kind, find, quote_name
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SELDOM = Space(always=False)
+#: Threads are worth their meetings from this many matrix cells each; the trees do not depend on their number.
+CELLS_PER_THREAD = 500_000
 KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
 IMPORTANCE = (
     ("feature", "VARCHAR", pa.string()),
@@ -182,6 +184,7 @@ class Trees(Model[Any, TreeState]):
         objective = self.objective(label, data.fidelity)
         memory, threads = resources(data.train)
         outputs = len(label.classes) if objective in ("softmax", "shares") else 1
+        threads = min(threads, 1 + data.rows * columns.width // CELLS_PER_THREAD)
         parameters = {**self.parameters(options), "seed": run.seed % 2**31, "nthread": threads}
         if data.fidelity == "bigquery":
             parameters["base_score"] = 0.5
