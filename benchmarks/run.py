@@ -49,6 +49,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.BENCHMARK,
     "dnn": dnn.BENCHMARK,
     "als": als.BENCHMARK,
+    "arima": arima.BENCHMARK,
     "transform": transform.BENCHMARK,
     "describe": describe.BENCHMARK,
 }
