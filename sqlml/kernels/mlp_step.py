@@ -308,7 +308,7 @@ class Stepper:
 
 
 def _relu_slope(h: Any, d: Any) -> Any:
-    return d.mul_(h > 0)
+    return d.mul_(h.sign())  # 0 or 1; a comparison would have to be converted to numbers
 
 
 def _crelu(z: Any) -> Any:
@@ -319,7 +319,7 @@ def _crelu(z: Any) -> Any:
 
 def _crelu_slope(h: Any, d: Any) -> Any:
     half = h.shape[1] // 2
-    return d[:, :half] * (h[:, :half] > 0) - d[:, half:] * (h[:, half:] > 0)
+    return d[:, :half] * h[:, :half].sign() - d[:, half:] * h[:, half:].sign()
 
 
 def _elu(z: Any) -> Any:
