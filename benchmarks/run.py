@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import (
     als,
+    arima,
     describe,
     dnn,
     flat,
