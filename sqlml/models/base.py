@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import pyarrow as pa
 
 from sqlml.encode import Design, Encoding
-from sqlml.errors import OptionError
+from sqlml.errors import InternalError, OptionError
 from sqlml.models.profile import ColumnProfile
 from sqlml.models.shared_options import ClassWeightOptions as ClassWeightOptions
 from sqlml.models.shared_options import RegistryOptions as RegistryOptions
@@ -325,21 +325,24 @@ class Model(Generic[O, S]):
         """SQL of the weight of a row, or None."""
         return class_weight(options, label)
 
+    def _lacks(self, what: str) -> InternalError:
+        return InternalError(f"{self.names[0]} declares no {what}")
+
     def train(self, data: TrainingData, options: O, run: Run) -> S:
         """Fit. Raises `DataError` or `TrainingError`; reports every iteration to `run`."""
-        raise NotImplementedError
+        raise self._lacks("training")
 
     def score(self, trained: Trained) -> Score:
         """How to predict."""
-        raise NotImplementedError
+        raise self._lacks("prediction")
 
     def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
         """How a prediction comes about (ML.EXPLAIN_PREDICT, ML.GLOBAL_EXPLAIN)."""
-        raise NotImplementedError
+        raise self._lacks("explanation")
 
     def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
         """(name, SQL over the score's names) of ML.PREDICT's columns; not asked of models with a label."""
-        raise NotImplementedError
+        raise self._lacks("columns of predictions")
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         """Columns of ML.EVALUATE; not asked of models with a label."""
@@ -347,7 +350,7 @@ class Model(Generic[O, S]):
 
     def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
         """Metrics over rows (after TRANSFORM), by column; not asked of models with a label."""
-        raise NotImplementedError
+        raise self._lacks("metrics")
 
     def training_metrics(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
         """The metrics that are stored with the model; `data` are the rows held out, or all."""
