@@ -29,8 +29,8 @@ from sqlml.functions.predict import PREDICT
 from sqlml.functions.recommend import RECOMMEND
 from sqlml.functions.series import DETECT_CHANGE_POINTS, SEASONALITY, TREND
 from sqlml.functions.tfdv import TFDV_DESCRIBE
-from sqlml.functions.trials import TRIAL_INFO
 from sqlml.functions.transform import TRANSFORM
+from sqlml.functions.trials import TRIAL_INFO
 
 #: Every table function by name.
 FUNCTIONS: dict[str, TableFunction] = {
