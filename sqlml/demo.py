@@ -7,6 +7,7 @@ import shutil
 import time
 
 import sqlml
+from sqlml import demo_fraud
 from sqlml.render import Style, TableLines
 from sqlml.schema import quote_literal
 
@@ -33,11 +34,12 @@ SELECT * FROM penguins WHERE sex IN ('MALE', 'FEMALE')""",
     """\
 SELECT * FROM ML.ROC_CURVE(MODEL penguin_sex,
   (SELECT * FROM penguins WHERE sex IN ('MALE', 'FEMALE')), [0.1, 0.3, 0.5, 0.7, 0.9])""",
+    *demo_fraud.STATEMENTS,
 )
 
 
 def main() -> None:
-    """Load the penguins, train two models, ask them."""
+    """Load the penguins and make the transactions, train three models, ask them."""
     start = time.perf_counter()
     con = sqlml.connect()
     types = ", ".join(
@@ -46,6 +48,7 @@ def main() -> None:
     source = f"read_csv({quote_literal(str(PENGUINS))}, types = {{{types}}})"
     con.duckdb.execute(f"CREATE TABLE penguins AS SELECT * FROM {source}").fetchall()
     print("The table penguins has", con.execute("SELECT COUNT(*) FROM penguins").fetchall()[0][0], "rows.\n")
+    demo_fraud.tables(con)
     width = shutil.get_terminal_size((120, 40)).columns
     for sql in STATEMENTS:
         print(sql + ";\n")
