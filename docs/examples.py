@@ -183,3 +183,10 @@ CALLS |= {
         "": "SELECT * FROM AI.KEY_DRIVERS(TABLE sales, metric_col => 'amount', dimension_cols => ['shop'], interest_label_col => 'is_test')"
     },
 }
+
+#: Models beside those of MODELS_TO_TRAIN that the calls need.
+ALSO_TO_TRAIN = (
+    "CREATE OR REPLACE MODEL tuned OPTIONS (model_type = 'LINEAR_REG', input_label_cols = ['body_mass_g'],"
+    " num_trials = 2, l2_reg = HPARAM_RANGE(0, 1)) AS SELECT * FROM penguins",
+)
+CALLS["ML.TRIAL_INFO"] = {"LINEAR_REG": "SELECT * FROM ML.TRIAL_INFO(MODEL tuned)"}

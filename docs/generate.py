@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-from examples import CALLS, MODELS_TO_TRAIN, TABLES
+from examples import ALSO_TO_TRAIN, CALLS, MODELS_TO_TRAIN, TABLES
 
 import sqlml
 from sqlml.functions import FUNCTIONS
@@ -270,6 +270,8 @@ def returned_columns() -> dict[str, dict[str, list[tuple[str, str]]]]:
     for name, sql in MODELS_TO_TRAIN.items():
         if name in TYPES:
             con.execute(sql)
+    for sql in ALSO_TO_TRAIN:
+        con.execute(sql)
     for function in FUNCTIONS.values():
         calls = CALLS[function.name]
         if not function.model:

@@ -201,6 +201,7 @@ EVALUATE = TableFunction(
     run=_evaluate,
     settings=EvaluateSettings,
     data="optional",
+    tasks=frozenset(Task) - {Task.TRANSFORM, Task.CONTRIBUTION},
     forms=(EVALUATE_FORECAST,),
 )
 CONFUSION_MATRIX = TableFunction(
