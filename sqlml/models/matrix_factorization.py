@@ -126,6 +126,8 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         if "wals_alpha" in given and options.feedback_type != "IMPLICIT":
             raise OptionError("WALS_ALPHA must be given only with FEEDBACK_TYPE='IMPLICIT'.")
         names = (options.user_col, options.item_col, options.rating_col)
+        if len({n.casefold() for n in names}) < 3:
+            raise OptionError(f"USER_COL, ITEM_COL and RATING_COL must differ. Got {', '.join(names)}.")
         for name, what in zip(names, ("USER_COL", "ITEM_COL", "RATING_COL"), strict=True):
             column = find(columns, name)
             if column is None:
@@ -202,6 +204,10 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
 
     def measure(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
         state: FactorState = trained.state
+        rating = find(data.columns, trained.options.rating_col)
+        if rating is None or rating.kind is not Kind.NUMERIC:
+            text = f"the input of ML.EVALUATE must have the numeric column {trained.options.rating_col}."
+            raise SchemaError(text)
         table = _read(data, trained.options)
         users, items, r = _coded(table, _ids(state.user_ids), _ids(state.item_ids))
         if not len(r):
@@ -375,11 +381,18 @@ def _positions(column: pa.ChunkedArray, ids: pa.Array) -> I64:
     return np.asarray(found.to_numpy(), dtype=np.int64)
 
 
+def _known(column: pa.ChunkedArray, ids: pa.Array) -> I64:
+    """Positions of ids that may be of another type than in training (INT64 for INT32, say)."""
+    if column.type != ids.type:
+        column, ids = column.cast(pa.string()), ids.cast(pa.string())
+    return _positions(column, ids)
+
+
 def _coded(table: pa.Table, user_ids: pa.Array, item_ids: pa.Array) -> tuple[I64, I64, F64]:
     """Codes (-1 for unknown ids) and ratings of the rows that have a rating."""
     table = table.filter(pc.is_valid(table.column("r")))
-    users = _positions(table.column("u").cast(user_ids.type), user_ids)
-    items = _positions(table.column("i").cast(item_ids.type), item_ids)
+    users = _known(table.column("u"), user_ids)
+    items = _known(table.column("i"), item_ids)
     return users, items, np.asarray(table.column("r").to_numpy(), dtype=np.float64)
 
 

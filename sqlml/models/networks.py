@@ -224,7 +224,7 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
     same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
     if not same or dense_width(was) != dense_width(now) or old.network.task != network.task:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
-    if network.task == "multiclass" and old.network.outputs != network.outputs:
+    if data.label is not None and data.label.classes != data.previous.label.classes:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
     w: dict[str, Any] = {k: np.array(v) for k, v in frozen(old).weights.items()}
     ratio, shift = _rescaling(was, now)

@@ -130,6 +130,14 @@ def test_columns_may_have_other_names_and_types(con):
     assert rows(con, one) == [(25,)]
 
 
+def test_ids_of_a_narrower_type_are_the_same_ids(con):
+    create(con, source="SELECT CAST(user AS INT32) AS user, item, rating FROM ratings", num_factors=3)
+    stored = rows(con, "SELECT * FROM ML.EVALUATE(MODEL mf)")[0]
+    np.testing.assert_allclose(rows(con, "SELECT * FROM ML.EVALUATE(MODEL mf, TABLE ratings)")[0], stored)
+    more = "(SELECT * FROM ratings UNION ALL SELECT 99999999999, 'i1', 3.0)"
+    assert len(rows(con, f"SELECT * FROM ML.EVALUATE(MODEL mf, {more})")) == 1
+
+
 def test_default_number_of_factors_is_the_logarithm(con):
     create(con)
     n = rows(con, "SELECT COUNT(*) FROM ratings")[0][0]
@@ -186,6 +194,7 @@ REFUSED = [
     ("SELECT user, item, 'x' AS rating FROM ratings", {}, "rating of RATING_COL must be numeric. Got STRING"),
     ("SELECT [user] AS user, item, rating FROM ratings", {}, "user of USER_COL must be an id"),
     ("SELECT * FROM ratings", {"user_col": "'who'"}, "must have the column who of USER_COL"),
+    ("SELECT * FROM ratings", {"item_col": "'user'"}, "USER_COL, ITEM_COL and RATING_COL must differ"),
     ("SELECT * FROM ratings", {"wals_alpha": "2"}, "WALS_ALPHA must be given only with FEEDBACK_TYPE='IMPLICIT'"),
     ("SELECT * FROM ratings", {"num_factors": "1"}, "NUM_FACTORS must be from 2 to 200"),
     ("SELECT * FROM ratings", {"feedback_type": "'BOTH'"}, "FEEDBACK_TYPE must be one of EXPLICIT, IMPLICIT"),
@@ -210,6 +219,8 @@ def test_refusals_are_sentences(con, source, options, message):
         ("ML.RECOMMEND(MODEL mf, (SELECT 1 AS user, 2 AS x))", "must have only the column user"),
         ("ML.RECOMMEND(MODEL mf, (SELECT 'a' AS user, 'i3' AS item))", "user was INT64, is STRING"),
         ("ML.GENERATE_EMBEDDING(MODEL mf, TABLE ratings)", "takes no input data for MATRIX_FACTORIZATION"),
+        ("ML.EVALUATE(MODEL mf, (SELECT user, item FROM ratings))", "must have the numeric column rating"),
+        ("ML.EVALUATE(MODEL mf, (SELECT user, rating FROM ratings))", "item"),
         ("ML.PREDICT(MODEL mf, TABLE ratings)", "ML.PREDICT does not work on MATRIX_FACTORIZATION models"),
         ("ML.WEIGHTS(MODEL mf, STRUCT(TRUE AS standardize))", "STANDARDIZE has no meaning"),
         ("ML.RECOMMEND(MODEL mf, STRUCT(2 AS trial_id))", "TRIAL_ID must be given only"),

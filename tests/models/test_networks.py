@@ -224,6 +224,18 @@ def test_warm_start_continues_where_it_stopped(con, kind):
     assert runs == [(0,), (1,)]
 
 
+def test_warm_start_keeps_the_shape(con):
+    create(con, "DNN_CLASSIFIER", hidden_units="[6]", max_iterations=2)
+    with pytest.raises(sqlml.Error, match=r"WARM_START must keep the HIDDEN_UNITS \[6\]"):
+        create(con, "DNN_CLASSIFIER", hidden_units="[7]", warm_start="TRUE")
+    for source in (
+        "SELECT * EXCEPT (sex) FROM known",
+        "SELECT * FROM known WHERE species <> 'Gentoo penguin (Pygoscelis papua)'",
+    ):
+        with pytest.raises(sqlml.Error, match="WARM_START must keep the columns and labels"):
+            create(con, "DNN_CLASSIFIER", warm_start="TRUE", source=source)
+
+
 def test_rows_that_do_not_fit_are_streamed(con, monkeypatch):
     monkeypatch.setattr("sqlml.models.networks.MEMORY", 1000)
     monkeypatch.setattr("sqlml.models.networks.STREAM_ROWS", 50)
