@@ -24,7 +24,8 @@ LOOK_ROWS, FEW_VALUES = 20_000, 4_000
 EXACT_ROWS = 1_500_000
 #: The most values of a column whose counts are kept.
 MOST_VALUES = 10_000
-_FEW_COUNTS = 8
+#: Up to so many most frequent values come from a sketch.
+SKETCHED_VALUES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def _measure(database: Database, source: str, plain: list[Leaf], rows: int, want
     if sample and abs(chosen * part - rows) > 0.2 * rows:
         _exact_quantiles(database, source, named, wanted)  # the rows differ too little to choose among them
     found = [_summary(leaf, rows, named[leaf], leaf in few, wanted) for leaf in plain]
-    found = _with_top(database, source, plain, found, wanted)
+    found = _with_top(database, source, plain, found, few, wanted)
     return _with_buckets(database, source, plain, found, wanted)
 
 
@@ -221,18 +222,17 @@ def _terms(leaf: Leaf, few: bool, wanted: Wanted, sample: str) -> dict[str, str]
         keys = f"map_keys(histogram({x}))"
         ends = {"low": f"CAST(list_min({keys}) AS VARCHAR)", "high": f"CAST(list_max({keys}) AS VARCHAR)"}
         return {**ends, "counts": counts}
-    text = f"CAST({x} AS VARCHAR)"
-    found = {"count": f"count({x})", "unique": f"approx_count_distinct({x})"}
+    text = _text_of(leaf)
+    found = {"count": f"count({x})"}
     if wanted.moments:
         found |= {
+            "unique": f"approx_count_distinct({x})",
             "low": f"CAST(min({x}) AS VARCHAR)",
             "high": f"CAST(max({x}) AS VARCHAR)",
             "length": f"avg(length({text}))",
         }
-    if wanted.top:
-        found["top"] = (
-            f"list_transform(approx_top_k({x}, {min(wanted.top, MOST_VALUES)}), lambda e: CAST(e AS VARCHAR))"
-        )
+    if 0 < wanted.top <= SKETCHED_VALUES:
+        found["top"] = f"list_transform(approx_top_k({x}, {wanted.top}), lambda e: CAST(e AS VARCHAR))"
     return found
 
 
@@ -266,7 +266,7 @@ def _summary(leaf: Leaf, rows: int, named: dict[str, Any], few: bool, wanted: Wa
         count=named["count"],
         low=named.get("low"),
         high=named.get("high"),
-        unique=named["unique"],
+        unique=named.get("unique"),
         average_length=named.get("length"),
         top=tuple((str(v), 0) for v in named.get("top") or ()),
     )
@@ -304,26 +304,40 @@ def _text(value: Any) -> str | None:
 
 
 def _with_top(
-    database: Database, source: str, plain: list[Leaf], found: list[Summary], wanted: Wanted
+    database: Database, source: str, plain: list[Leaf], found: list[Summary], few: set[Leaf], wanted: Wanted
 ) -> list[Summary]:
-    """Counts of the most frequent values of columns with many values."""
-    places = [i for i, s in enumerate(found) if not s.numeric and s.top and s.top[0][1] == 0]
-    if not places:
+    """The most frequent values, with their counts, of columns with many values."""
+    places = [i for i, leaf in enumerate(plain) if not leaf.numeric and leaf not in few]
+    if not places or not wanted.top:
+        return found
+    if wanted.top > SKETCHED_VALUES:
+        for i in places:
+            found[i] = replace(found[i], top=_grouped(database, source, plain[i], wanted.top))
         return found
     terms = []
     for i in places:
-        text = plain[i].sql if plain[i].type.name == "VARCHAR" else f"CAST({plain[i].sql} AS VARCHAR)"
-        values = [quote_literal(v) for v, _ in found[i].top]
-        if len(values) <= _FEW_COUNTS:
-            pairs = ", ".join(f"{v}: count(*) FILTER (WHERE {text} = {v})" for v in values)
-            terms.append(f"MAP {{{pairs}}}")
-        else:
-            terms.append(f"histogram({text}) FILTER (WHERE {text} IN ({', '.join(values)}))")
+        pairs = ", ".join(
+            f"{quote_literal(v)}: count(*) FILTER (WHERE {_text_of(plain[i])} = {quote_literal(v)})"
+            for v, _ in found[i].top
+        )
+        terms.append(f"MAP {{{pairs}}}")
     for i, counts in zip(places, _row(database, f"SELECT {', '.join(terms)} FROM {source}"), strict=True):
-        pairs_found = [(str(k), int(n)) for k, n in (counts or {}).items()]
-        ordered = sorted(pairs_found, key=lambda pair: (-pair[1], pair[0]))
-        found[i] = replace(found[i], top=tuple(ordered[: wanted.top]))
+        ordered = sorted(((str(k), int(n)) for k, n in counts.items()), key=lambda pair: (-pair[1], pair[0]))
+        found[i] = replace(found[i], top=tuple(ordered))
     return found
+
+
+def _grouped(database: Database, source: str, leaf: Leaf, top: int) -> tuple[tuple[str, int], ...]:
+    """The most frequent values by a GROUP BY: sketches of many values cost more than counting them."""
+    rows = database.execute(
+        f"SELECT {_text_of(leaf)} AS v, count(*) AS n FROM {source} WHERE {leaf.sql} IS NOT NULL"
+        f" GROUP BY v ORDER BY n DESC, v LIMIT {min(top, MOST_VALUES)}"
+    )
+    return tuple((str(v), int(n)) for v, n in rows)
+
+
+def _text_of(leaf: Leaf) -> str:
+    return leaf.sql if leaf.type.name == "VARCHAR" else f"CAST({leaf.sql} AS VARCHAR)"
 
 
 def _with_buckets(
