@@ -1,4 +1,8 @@
-"""Five principal components of ten numbers, and of ten numbers and a category, against DuckDB -> scikit-learn."""
+"""Five principal components, against DuckDB -> scikit-learn: of ten numbers and two categories, and of the numbers.
+
+With categories scikit-learn gets a sparse matrix and its faster solver for that; it centres one-hot columns, the
+service and sqlml do not, so that only the numbers' eigenvalues are compared.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from benchmarks import data
 from benchmarks.harness import Benchmark, Median, Side, Target, Task
 
 NUMBERS = ", ".join(data.FEATURES)
-MIXED = f"{NUMBERS}, c8"
+MIXED = ", ".join([*data.FEATURES, *data.CATEGORIES])
 COMPONENTS = 5
 
 
@@ -47,6 +51,7 @@ def setup_sklearn(task: Task) -> Any:
     """The imports and a connection to the file."""
     import duckdb
     import pandas  # noqa: F401
+    import scipy.sparse  # noqa: F401
     import sklearn.decomposition
     import sklearn.preprocessing  # noqa: F401
 
@@ -57,15 +62,17 @@ def run_sklearn(columns: str) -> Callable[[Any], Any]:
     """Fetch, scale, encode, decompose."""
 
     def run(con: Any) -> Any:
-        import numpy as np
+        from scipy import sparse
         from sklearn.decomposition import PCA
         from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         frame = con.execute(f"SELECT {columns} FROM t").df()
         X = StandardScaler(copy=False).fit_transform(frame[list(data.FEATURES)].to_numpy())
-        if "c8" in frame:
-            X = np.hstack([X, OneHotEncoder(sparse_output=False).fit_transform(frame[["c8"]])])
-        return PCA(COMPONENTS, svd_solver="covariance_eigh").fit(X)
+        if columns == NUMBERS:
+            return PCA(COMPONENTS, svd_solver="covariance_eigh").fit(X)
+        levels = OneHotEncoder().fit_transform(frame[list(data.CATEGORIES)])
+        X = sparse.hstack([sparse.csr_array(X), levels], format="csr")
+        return PCA(COMPONENTS, svd_solver="arpack").fit(X)
 
     return run
 
@@ -82,7 +89,7 @@ def speedup(ours: str, theirs: str) -> Callable[[dict[str, Median]], float]:
 
 def memory_share(medians: dict[str, Median]) -> float:
     """sqlml's peak memory as a share of the other's."""
-    return medians["sqlml, numbers"].peak_mb / medians["scikit-learn, numbers"].peak_mb
+    return medians["sqlml"].peak_mb / medians["scikit-learn"].peak_mb
 
 
 def difference(medians: dict[str, Median]) -> float:
@@ -93,21 +100,21 @@ def difference(medians: dict[str, Median]) -> float:
 
 
 BENCHMARK = Benchmark(
-    title="PCA: five components of 10 numeric columns, and of these and a category of 8 levels",
+    title="PCA: five components of 10 numeric columns and categories of 8 and 1,000 levels; of the numbers alone",
     rows=3_000_000,
     sides=lambda rows: (
+        Side("sqlml", setup_sqlml, run_sqlml(MIXED), quality_sqlml),
+        Side("scikit-learn", setup_sklearn, run_sklearn(MIXED), quality_sklearn),
         Side("sqlml, numbers", setup_sqlml, run_sqlml(NUMBERS), quality_sqlml),
         Side("scikit-learn, numbers", setup_sklearn, run_sklearn(NUMBERS), quality_sklearn),
-        Side("sqlml, mixed", setup_sqlml, run_sqlml(MIXED), quality_sqlml),
-        Side("scikit-learn, mixed", setup_sklearn, run_sklearn(MIXED), quality_sklearn),
     ),
     prepare=prepare,
     targets=(
+        Target("at least 5 times faster", speedup("sqlml", "scikit-learn"), lambda v: v >= 5),
+        Target("at most half the peak memory", memory_share, lambda v: v <= 0.5),
         Target(
             "numbers: at least 5 times faster", speedup("sqlml, numbers", "scikit-learn, numbers"), lambda v: v >= 5
         ),
-        Target("mixed: at least 5 times faster", speedup("sqlml, mixed", "scikit-learn, mixed"), lambda v: v >= 5),
-        Target("numbers: at most a quarter of the peak memory", memory_share, lambda v: v <= 0.25),
         Target("numbers: equal eigenvalues (1e-9 relative)", difference, lambda v: v <= 1e-9),
     ),
 )
