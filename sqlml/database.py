@@ -16,6 +16,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -299,6 +300,19 @@ class Database:
                 self._instance.functions[name] = key
         return name
 
+    def wait(self, jobs: Sequence[Future[Any]]) -> None:
+        """Wait for work in other threads, and let them use the connection meanwhile."""
+        turn = threading.Condition(self.lock)
+
+        def done(job: Future[Any]) -> None:
+            with turn:
+                turn.notify_all()
+
+        for job in jobs:
+            job.add_done_callback(done)
+        with turn:
+            turn.wait_for(lambda: all(job.done() for job in jobs))
+
     # ------------------------------------------------------------ transactions
 
     @property
@@ -410,7 +424,8 @@ def open_database(path: str, *, read_only: bool = False, config: Mapping[str, st
         connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute("SET python_enable_replacements = false")
-        connection.execute("SET enable_progress_bar = false")  # it would be drawn on stdout
+        if connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()[0][0]:
+            connection.execute("SET enable_progress_bar = false")  # it would be drawn on stdout
     if path.startswith(":memory:"):
         return Database(connection, read_only=read_only)
     instance = _INSTANCES.setdefault(os.path.realpath(path), Instance())
