@@ -30,6 +30,7 @@ CLASSIFICATION = ("precision", "recall", "accuracy", "f1_score", "log_loss", "ro
 #: Above this many rows scores are rounded to six decimals before they are counted, and the median error is
 #: taken from a sample chosen by content.
 EXACT_ROWS = 2_000_000
+SAMPLE_ROWS = 500_000
 #: Probabilities are clipped here in the log loss.
 EPSILON = 1e-15
 
@@ -55,31 +56,34 @@ class Rows:
 
 def regression_metrics(rows: Rows, scored: Scored, label: Label, weight: str | None = None) -> dict[str, float | None]:
     """The six regression metrics. Raises `DataError` without a row that has a label."""
-    inner = f"SELECT {label.sql} AS y, {scored.score.value(0)} AS p FROM {scored.sql}"
-    select = (
-        "SELECT count(y) AS n, avg(abs(y - p)) AS mae, avg((y - p) * (y - p)) AS mse,"
-        " avg(CASE WHEN y > -1 AND p > -1 THEN"
-        " pow(ln(1 + greatest(y, -1 + 1e-300)) - ln(1 + greatest(p, -1 + 1e-300)), 2) END) AS msle,"
-        " count_if(y <= -1 OR p <= -1) AS below,"
-        " sum((y - p) * (y - p)) AS sse, var_pop(y) AS vy, var_pop(y - p) AS ve"
-        f" FROM ({inner}) WHERE y IS NOT NULL"
-    )
     rows.know(scored)
-    found = rows.table(select)[0]
-    n = int(found["n"] or 0)
+    inner = f"SELECT {label.sql} AS y, {scored.score.value(0)} AS p FROM {scored.sql}"
+    first = rows.table(f"SELECT count(y) AS n, min(y) AS low FROM ({inner})")[0]
+    n = int(first["n"] or 0)
     if n == 0:
         raise DataError("the evaluation must have at least one row with a label.")
-    sample = "" if n <= EXACT_ROWS else f" AND hash(y, p) % {1 + n // EXACT_ROWS} = 0"
-    median = rows.table(f"SELECT quantile_disc(abs(y - p), 0.5) AS m FROM ({inner}) WHERE y IS NOT NULL{sample}")[0]
-    spread = float(found["vy"] or 0.0)
-    nan = float("nan")
+    items = {
+        "mae": "avg(abs(y - p))",
+        "mse": "avg((y - p) * (y - p))",
+        "me": "avg(y - p)",
+        "vy": "var_pop(y)",
+        # Rows of a large set are chosen by label and prediction; float32 hides the last bits of the prediction.
+        "median": "quantile_disc(abs(y - p), 0.5)"
+        + ("" if n <= EXACT_ROWS else f" FILTER (WHERE hash(y, p::FLOAT) % {1 + n // SAMPLE_ROWS} = 0)"),
+    }
+    if first["low"] > -1:
+        items["below"] = "count_if(p <= -1)"
+        items["msle"] = "avg(CASE WHEN p > -1 THEN pow(ln(1 + y) - ln(1 + greatest(p, -1 + 1e-300)), 2) END)"
+    select = ", ".join(f"{sql} AS {name}" for name, sql in items.items())
+    found = rows.table(f"SELECT {select} FROM ({inner}) WHERE y IS NOT NULL")[0]
+    spread, nan = float(found["vy"] or 0.0), float("nan")
     return {
         "mean_absolute_error": found["mae"],
         "mean_squared_error": found["mse"],
-        "mean_squared_log_error": nan if found["below"] else found["msle"],
-        "median_absolute_error": median["m"],
-        "r2_score": 1.0 - found["sse"] / (n * spread) if spread > 0.0 else nan,
-        "explained_variance": 1.0 - found["ve"] / spread if spread > 0.0 else nan,
+        "mean_squared_log_error": found["msle"] if found.get("below") == 0 else nan,
+        "median_absolute_error": found["median"],
+        "r2_score": 1.0 - found["mse"] / spread if spread > 0.0 else nan,
+        "explained_variance": 1.0 - max(found["mse"] - found["me"] ** 2, 0.0) / spread if spread > 0.0 else nan,
     }
 
 

@@ -330,8 +330,8 @@ def _with_top(
 def _grouped(database: Database, source: str, leaf: Leaf, top: int) -> tuple[tuple[str, int], ...]:
     """The most frequent values by a GROUP BY: sketches of many values cost more than counting them."""
     rows = database.execute(
-        f"SELECT {_text_of(leaf)} AS v, count(*) AS n FROM {source} WHERE {leaf.sql} IS NOT NULL"
-        f" GROUP BY v ORDER BY n DESC, v LIMIT {min(top, MOST_VALUES)}"
+        f"SELECT {_text_of(leaf)}, count(*) FROM {source} WHERE {leaf.sql} IS NOT NULL"
+        f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT {min(top, MOST_VALUES)}"
     )
     return tuple((str(v), int(n)) for v, n in rows)
 
