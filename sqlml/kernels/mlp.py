@@ -222,14 +222,32 @@ class Frozen:
 
         The logarithm is that of 1 + value, of values below 0 taken as 0.
         """
-        parts = []
-        for r in Rows(X, codes).blocks(1024):
-            target = self.one_hot(r.X, r.codes).astype(np.float64)
-            made = self._forward(r.X, r.codes)[1].astype(np.float64)
-            e = made - target
-            logs = np.log1p(np.maximum(made, 0)) - np.log1p(np.maximum(target, 0))
-            parts.append(np.column_stack([np.abs(e).mean(1), (e * e).mean(1), (logs * logs).mean(1)]))
+        parts = [self._errors(r) for r in Rows(X, codes).blocks(1024)]
         return np.concatenate(parts) if parts else np.zeros((0, 3))
+
+    def _errors(self, r: Rows) -> F64:
+        """The sums over all one-hot columns are those of a target of zeros, put right where it is one."""
+        p, R = self.network.numeric, self.network.rows
+        made = self._forward(r.X, r.codes)[1]
+        numbers, hot = made[:, :p].astype(np.float64), made[:, p:]
+        e = numbers - r.X
+        logs = np.log1p(np.maximum(numbers, 0)) - np.log1p(np.maximum(r.X, 0))
+        hot_logs = np.log1p(np.maximum(hot, 0))
+        total = np.column_stack(
+            [
+                np.abs(e).sum(1) + np.abs(hot).sum(1, dtype=np.float64),
+                (e * e).sum(1) + np.einsum("ij,ij->i", hot, hot),
+                (logs * logs).sum(1) + np.einsum("ij,ij->i", hot_logs, hot_logs),
+            ]
+        )
+        for code in r.codes.T:
+            at = np.flatnonzero(code < R)
+            o = hot[at, code[at]].astype(np.float64)
+            log = hot_logs[at, code[at]].astype(np.float64)
+            total[at, 0] += np.abs(o - 1) - np.abs(o)
+            total[at, 1] += (o - 1) ** 2 - o**2
+            total[at, 2] += (log - np.log(2)) ** 2 - log**2
+        return total / (p + R)
 
     def one_hot(self, X: F32, codes: I32) -> F32:
         """The encoded input written out (n, p + R). For small pieces only."""

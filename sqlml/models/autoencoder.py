@@ -7,7 +7,7 @@ of the squared difference to its reconstruction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -110,8 +110,14 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         )
         fit = fit_network(data, network, settings, run)
         state = NetworkState(network, pack_weights(fit.weights), fit.device)
-        errors = np.sort(np.concatenate([e[:, 1] for e in _errors(state, data.train, data)]))
-        return NetworkState(network, state.weights, fit.device, errors=_order_statistics(errors))
+        errors = np.concatenate(_errors(state, data.train, data))
+        kept = _order_statistics(np.sort(errors[:, 1]))
+        return replace(state, errors=kept, means=errors.mean(axis=0))
+
+    def training_metrics(self, trained: Trained, data: Relation) -> Mapping[str, float | None]:
+        if trained.eval_rows:
+            return self.measure(trained, data)
+        return dict(zip(METRICS, trained.state.means.tolist(), strict=True))
 
     def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
         network = trained.state.network

@@ -81,12 +81,14 @@ class NetworkState:
         weights: the arrays of `kernels.mlp` in safetensors format.
         device: where it was trained.
         errors: autoencoders: order statistics of the rows' reconstruction errors in training, ascending.
+        means: autoencoders: the mean of each metric over the training rows.
     """
 
     network: Network
     weights: bytes
     device: str = "cpu"
     errors: F64 | None = None
+    means: F64 | None = None
 
 
 def network_encoding(*, timestamps: bool = False) -> Encoding:

@@ -237,6 +237,8 @@ def test_autoencoder_reconstructs_and_has_a_latent_layer():
     made, target = frozen.predict(X, codes), frozen.one_hot(X, codes)
     np.testing.assert_allclose(errors[:, 1], ((made - target) ** 2).mean(1), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(errors[:, 0], np.abs(made - target).mean(1), rtol=1e-4, atol=1e-6)
+    logs = np.log1p(np.maximum(made, 0)) - np.log1p(np.maximum(target, 0))
+    np.testing.assert_allclose(errors[:, 2], (logs**2).mean(1), rtol=1e-4, atol=1e-6)
     assert errors[:, 1].mean() < 0.15 * target.var(axis=0).mean()
     assert frozen.latent(X, codes).shape == (500, 2)
 
