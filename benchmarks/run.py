@@ -26,6 +26,7 @@ from benchmarks import (
     shell,
     startup,
     transform,
+    trees,
 )
 from benchmarks.harness import (
     MARK,
@@ -53,6 +54,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "arima": arima.BENCHMARK,
     "transform": transform.BENCHMARK,
     "describe": describe.BENCHMARK,
+    "trees": trees.BENCHMARK,
+    "predict_trees": trees.PREDICT,
+    "trees_limited": trees.LIMITED,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
 

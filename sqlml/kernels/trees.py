@@ -30,8 +30,8 @@ Importance = Literal["weight", "total_gain", "total_cover"]
 
 _LARGEST = np.finfo(np.float32).max
 #: Rows are replayed from memory when they are smaller than this.
-MEMORY = 64 * 2**20
-_PAGE_CELLS = 2**23
+MEMORY = 16 * 2**20
+_PAGE_CELLS = 2**22
 _PAGE_ROWS = 2**20
 
 
