@@ -17,7 +17,7 @@ from sqlml.kernels.drift import (
     jensen_shannon_of_histograms,
     l_infinity,
 )
-from sqlml.models.base import Fixed
+from sqlml.models.base import Fixed, Task
 from sqlml.models.profile import ColumnProfile
 from sqlml.options import option
 from sqlml.relation import LocalRelation
@@ -252,4 +252,5 @@ VALIDATE_DATA_SKEW = TableFunction(
     run=_skew,
     settings=SkewSettings,
     data="required",
+    tasks=frozenset({Task.REGRESSION, Task.CLASSIFICATION, Task.CLUSTERING, Task.REDUCTION, Task.TRANSFORM}),
 )
