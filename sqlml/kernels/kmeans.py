@@ -14,7 +14,6 @@ Seeding: random rows, or k-means++ with 2 + ln k candidates per center (Arthur a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sqlml.kernels.threads import cores, one_blas_thread
 from sqlml.kernels.types import F64, I32, I64
 
 #: Rows may be in double or in single precision.
@@ -307,15 +307,13 @@ class Passes:
     def __init__(self, blocks: Callable[[], Iterable[Packed]], geometry: Geometry, threads: int | None = None):
         self.blocks = blocks
         self.geometry = geometry
-        self.threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else [0])
+        self.threads = threads or cores()
 
     def __call__(self, centers: F64) -> Step:
-        from threadpoolctl import threadpool_limits
-
         total = nothing(len(centers), self.geometry)
         waiting = []
         # Each block is small for BLAS: whole blocks go to the cores instead.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(self.threads) as pool:
+        with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for rows in self.blocks():
                 waiting.append(pool.submit(step, rows, centers, self.geometry))
                 if len(waiting) > 2 * self.threads:
@@ -422,7 +420,8 @@ def random_rows(
     def one_pass(centers: F64) -> Step:
         return step(ready, centers, geometry)
 
-    losses = [lloyd(one_pass, s, max_iterations=iterations, min_progress=None).last.loss for s in starts]
+    with one_blas_thread():
+        losses = [lloyd(one_pass, s, max_iterations=iterations, min_progress=None).last.loss for s in starts]
     return starts[int(np.argmin(losses))]
 
 

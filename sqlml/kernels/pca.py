@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sqlml.kernels.threads import one_blas_thread
 from sqlml.kernels.types import F64
 
 #: Columns beyond the wanted ones that make the random subspace converge faster.
@@ -59,7 +60,9 @@ def full(matrix: F64, k: int | None = None) -> Components:
     if k is not None and width >= PARTIAL and 4 * k < width:
         from scipy.linalg import eigh
 
-        values, vectors = eigh(matrix, subset_by_index=(width - k, width - 1), driver="evr", check_finite=False)
+        # Its many small products are slower on several threads.
+        with one_blas_thread():
+            values, vectors = eigh(matrix, subset_by_index=(width - k, width - 1), driver="evr", check_finite=False)
     else:
         values, vectors = np.linalg.eigh(matrix)
     return Components(signed(vectors[:, ::-1].T), np.maximum(values[::-1], 0.0))

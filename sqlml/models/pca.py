@@ -15,6 +15,7 @@ from sqlml.kernels import pca as kernel
 from sqlml.kernels.gram import Gram
 from sqlml.kernels.kmeans import Rows
 from sqlml.kernels.pca import Components
+from sqlml.kernels.threads import one_blas_thread
 from sqlml.kernels.types import F64
 from sqlml.models.base import (
     Anomalies,
@@ -245,10 +246,11 @@ def _read(data: TrainingData, lay: Layout) -> _Read:
         return _Read(gram)
     plain = Design(tuple(f for f in data.design.features if not isinstance(f, Category)), data.design.columns)
     dense, kept = np.zeros((lay.lead, lay.lead)), []
-    for rows in training_rows(data.train, plain, np.zeros(lay.lead)):
-        dense += rows.X.T @ rows.X
-        if not lay.categories:
-            kept.append(share_of(rows, 1 + data.rows // QUANTILE_ROWS))
+    with one_blas_thread():
+        for rows in training_rows(data.train, plain, np.zeros(lay.lead)):
+            dense += rows.X.T @ rows.X
+            if not lay.categories:
+                kept.append(share_of(rows, 1 + data.rows // QUANTILE_ROWS))
     return _Read(with_levels(data.train, data.design, lay, dense), tuple(kept) if kept else None)
 
 
