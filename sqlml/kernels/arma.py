@@ -354,7 +354,8 @@ def maximise(
 
     Args:
         curvature: positive definite guess of the negative Hessian, shape (p + q, p + q).
-        needed: a log-likelihood; the climb ends when four times the gain that the slope promises, and 1.5, stay below it.
+        needed: a log-likelihood; the climb ends when four times the gain that the slope promises, and 1.5,
+            stay below it.
     """
     p, k = len(phi), len(phi) + len(theta)
     if k == 0:
