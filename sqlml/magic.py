@@ -361,6 +361,8 @@ class Magic:
 
         def work() -> pa.Table | None:
             cursor = connection.execute(f"EXPLAIN {sql}" if dry_run else sql, values)
+            for _, warning in cursor.messages:
+                sys.stderr.write(f"Warning: {warning}\n")
             return cursor.reader(BATCH_ROWS).read_all() if cursor.description is not None else None
 
         def stop() -> None:

@@ -138,6 +138,9 @@ class Session:
 
     def _run(self, connection: sqlml.Connection, sql: str) -> tuple[int, bool] | None:
         cursor = connection.execute(sql)
+        for _, warning in cursor.messages:
+            self._live.clear()
+            self.tell(f"Warning: {warning}")
         try:
             if cursor.description is None:
                 return None
