@@ -7,6 +7,7 @@ PATH token, whatever its quoting.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -70,8 +71,9 @@ class Tok:
         return self.text.upper() if self.text[0].isalpha() or self.text[0] == "_" else ""
 
 
+@functools.lru_cache(maxsize=16)
 def tokenize(text: str) -> list[Tok]:
-    """All tokens of a script, comments left out."""
+    """All tokens of a script, comments left out. Several readers of one statement share the list: do not change it."""
     return list(_tokens(text, 0))
 
 
