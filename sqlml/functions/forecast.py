@@ -15,7 +15,8 @@ from sqlml.errors import NotSupportedError, OptionError, ProgrammingError, Schem
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.kernels import intervals
 from sqlml.kernels.forecasts import Forecasts
-from sqlml.kernels.series import bounded, smooth
+from sqlml.kernels.parts import parts_of
+from sqlml.kernels.series import bounded
 from sqlml.kernels.types import F64, I64
 from sqlml.models.base import Task, Trained
 from sqlml.models.time_series import ForecastState, read_ids
@@ -205,42 +206,26 @@ def explained(
     trained: Trained, state: ForecastState, i: int, h: int, level: float, attributions: dict[str, F64]
 ) -> dict[str, F64]:
     """Every part of series i over its history and h steps ahead; nan where there is none."""
-    record = state.series
-    n = record.count(i)
+    n = state.series.count(i)
+    window = trained.options.trend_smoothing_window_size or 1
+    effects = sum(attributions.values(), np.zeros(n + h)) if attributions else None
+    found = parts_of(state.series, i, state.calendar, h, window=window, attributions=effects)
     nothing = np.full(n + h, np.nan)
     history, future = slice(0, n), slice(n, n + h)
-    data, trend = np.concatenate([record.data[record.points(i)], record.forecast[i, :h]]), nothing.copy()
-    parts: dict[str, F64] = {f"seasonal_period_{p.lower()}": nothing for p in PERIODS}
-    known = np.zeros(n + h)
-    for row in record.seasons_of(i):
-        part = record.season(row, n, h)
-        parts[f"seasonal_period_{record.season_name[row].lower()}"] = part
-        known += part
-    effects = record.holiday(i, state.calendar, n, h)
-    single: dict[int, F64] = {}
-    total = nothing
-    if effects is not None:
-        total, single = effects
-        known = known + total
+    data, adjusted = found.data, found.adjusted.copy()
+    parts: dict[str, F64] = {f"seasonal_period_{p.lower()}": found.seasons.get(p, nothing) for p in PERIODS}
     for k, name in enumerate(state.calendar.names()):
-        parts[f"holiday_effect_{name}"] = single.get(k, nothing)
+        parts[f"holiday_effect_{name}"] = found.single.get(k, nothing)
     for name, values in attributions.items():
         parts[f"attribution_{name}"] = values
-        known = known + values
-    window = trained.options.trend_smoothing_window_size or 1
-    trend[history] = smooth(record.trend[record.points(i)], window)
-    # In the forecast the trend is what the other parts leave, so that they add up.
-    trend[future] = data[future] - known[future]
-    spikes, steps = record.spikes(i), record.steps(i)
-    adjusted = known + trend
     residual, ahead_only = nothing.copy(), nothing.copy()
     residual[history] = data[history] - adjusted[history]
-    for removed in (spikes, steps):
+    for removed in (found.spikes, found.steps):
         if removed is not None:
             residual[history] -= removed
-    if trained.fidelity == "bigquery" and record.d[i] > 0:
+    if trained.fidelity == "bigquery" and state.series.d[i] > 0:
         adjusted[0] += residual[0]  # the first row has no trend; the service shows its residual here too
-    error = np.concatenate([np.full(n, np.sqrt(record.variance[i])), record.standard_error[i, :h]])
+    error = np.concatenate([found.sigma, state.series.standard_error[i, :h]])
     ahead_only[future] = level
     width = half_width(trained, level) * error[future]
     low, high = nothing.copy(), nothing.copy()
@@ -252,11 +237,11 @@ def explained(
         "confidence_level": ahead_only,
         "prediction_interval_lower_bound": low,
         "prediction_interval_upper_bound": high,
-        "trend": trend,
+        "trend": found.trend,
         **parts,
-        "holiday_effect": total,
-        "spikes_and_dips": _padded(spikes, h, nothing),
-        "step_changes": _padded(steps, h, nothing),
+        "holiday_effect": nothing if found.holiday is None else found.holiday,
+        "spikes_and_dips": _padded(found.spikes, h, nothing),
+        "step_changes": _padded(found.steps, h, nothing),
         "residual": residual,
     }
 

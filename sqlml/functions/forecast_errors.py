@@ -33,7 +33,7 @@ from sqlml.functions.forecast import (
     with_future,
 )
 from sqlml.kernels import intervals
-from sqlml.kernels.forecasts import Forecasts
+from sqlml.kernels.parts import parts_of
 from sqlml.kernels.types import F64
 from sqlml.models.base import Trained
 from sqlml.models.time_series import ForecastState, microseconds
@@ -251,40 +251,33 @@ def _anomalies(call: Call) -> Computed:
     return Computed(columns, lambda: _past_anomalies(call, state, columns))
 
 
-def expected(state: ForecastState, i: int) -> F64:
-    """What the history of series i was expected to be, shape (n,): everything but spikes and residuals.
+def expected(state: ForecastState, i: int) -> tuple[F64, F64]:
+    """What the history of series i was expected to be, and the deviation of its errors, each of shape (n,).
 
-    The first points have no past to be predicted from, and count as expected.
+    Spikes are not expected. The first points have no past to be predicted from, and count as expected.
     """
     record = state.series
-    n = record.count(i)
-    total = record.trend[record.points(i)].copy()
-    for row in record.seasons_of(i):
-        total += record.season(row, n, 0)
-    effects = record.holiday(i, state.calendar, n, 0)
-    if effects is not None:
-        total += effects[0]
-    steps = record.steps(i)
-    if steps is not None:
-        total += steps
     attributed: Callable[[int, int], dict[str, F64]] | None = getattr(state, "attributions", None)
-    if attributed is not None:
-        for part in attributed(i, 0).values():
-            total += part
+    n = record.count(i)
+    effects = None if attributed is None else sum(attributed(i, 0).values(), np.zeros(n))
+    found = parts_of(record, i, state.calendar, 0, attributions=effects)
+    total = found.adjusted if found.steps is None else found.adjusted + found.steps
+    total = total.copy()
     start = int(record.d[i])
-    total[:start] = record.data[record.points(i)][:start]
-    return total
+    total[:start] = found.data[:start]
+    return total, found.sigma
 
 
 def _past_anomalies(call: Call, state: ForecastState, columns: Sequence[Column]) -> pa.Table:
     record = state.series
     which = fitted_series(record)
     times = [record.times(i, 0, record.count(i)) for i in which]
-    fitted = np.concatenate([expected(state, i) for i in which])
+    both = [expected(state, i) for i in which]
+    fitted, sigma = (np.concatenate([b[k] for b in both]) for k in range(2))
     counts = [record.count(i) for i in which]
     rows = np.repeat(np.array(which, np.int64), counts)
     values = np.concatenate([record.data[record.points(i)] for i in which])
-    return _anomaly_table(call, columns, id_arrays(state, rows), np.concatenate(times), values, fitted, record, rows)
+    return _anomaly_table(call, columns, id_arrays(state, rows), np.concatenate(times), values, fitted, sigma)
 
 
 def _anomaly_table(
@@ -294,11 +287,9 @@ def _anomaly_table(
     times: np.ndarray,
     values: F64,
     fitted: F64,
-    record: Forecasts,
-    rows: np.ndarray,
+    sigma: F64,
 ) -> pa.Table:
     threshold = call.settings.anomaly_prob_threshold
-    sigma = np.sqrt(record.variance[rows])
     probability = anomaly_probability(call.model, values - fitted, sigma)
     width = half_width(call.model, threshold) * sigma
     arrays = [

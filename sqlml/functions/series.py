@@ -187,6 +187,7 @@ def _trend(call: Call) -> Computed:
         settings = series.Settings(
             horizon=max(1, s.horizon),
             max_order=MAX_ORDER,
+            additive=True,
             adjust_steps=s.adjust_step_changes,
             everything=True,
             fidelity=call.context.fidelity,
@@ -223,6 +224,7 @@ def _seasonality(call: Call) -> Computed:
         settings = series.Settings(
             horizon=max(1, s.horizon),
             max_order=MAX_ORDER,
+            additive=True,
             seasonalities=wanted or ("AUTO",),
             fidelity=call.context.fidelity,
         )

@@ -27,6 +27,8 @@ class Forecasts:
     Attributes:
         error: why a series could not be modelled, "" where it could.
         frequency, start, step, months, month_end: the time axis of each series.
+        log: the series was modelled in logarithms; trend, seasons, effects, spikes, steps and variance are
+        those of log(data).
         length: points of the history, shape (s,); 0 for failed series.
         offsets: first stored point of each series, shape (s + 1,); without decomposition none are stored.
         data, trend: shape (n,).
@@ -35,7 +37,8 @@ class Forecasts:
         step_*: one row per series with step changes, the effect on each of its points packed.
         effect_*: significant holiday effects; name counts `holidays.Calendar.names()`.
         d, constant, has_constant, variance, loglik, aic, phi, theta: the trend's model, coefficients packed.
-        naive_error: mean absolute difference of neighbours in the history, the scale of scaled errors, shape (s,).
+        naive_error: mean absolute difference of neighbours in the history, the scale of scaled errors, shape
+        (s,).
         candidate_*: every order tried, packed.
         forecast, standard_error: shape (s, h), nan for failed series.
     """
@@ -46,6 +49,7 @@ class Forecasts:
     step: I64
     months: I64
     month_end: Bool
+    log: Bool
     length: I64
     offsets: I64
     data: F64
@@ -196,6 +200,7 @@ def pack(fits: Sequence[Fitted | str], horizon: int) -> Forecasts:
         step=np.array([axis[i].frequency.step if i in axis else 0 for i in range(len(fits))], np.int64),
         months=np.array([axis[i].frequency.months if i in axis else 0 for i in range(len(fits))], np.int64),
         month_end=np.array([i in axis and axis[i].frequency.month_end for i in range(len(fits))], np.bool_),
+        log=np.array([not isinstance(f, str) and f.log for f in fits], np.bool_),
         length=np.array(lengths, np.int64),
         offsets=offsets,
         data=_flat([f.regular.values for f in good]),

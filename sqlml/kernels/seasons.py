@@ -32,6 +32,9 @@ LENGTHS = {
 AUTO_ORDER = ("DAILY", "WEEKLY", "YEARLY", "MONTHLY", "QUARTERLY")
 HARMONICS = 10
 WEAKEST = 0.05
+# When a season is taken to grow with the level: how much the level changes (standard deviation of its logarithm),
+# how the swings follow it, and in how many standard errors.
+LEAST_CHANGE, LEAST_SLOPE, SURE = 0.15, 0.6, 5.0
 # Smoothing of a phase's level and slope when a season is continued. With the slope they come near the
 # printed forecasts
 # of the service; the held-out tails of public series are better without a slope.
@@ -117,6 +120,30 @@ def is_present(y: F64, period: float) -> bool:
     if cycles < 2 or period < 2:
         return False
     return resemblance(y, period) > max(WEAKEST, 2.5 / math.sqrt(cycles * _harmonics(period)))
+
+
+def grows_with_level(y: F64, period: float) -> bool:
+    """Whether the swings of the cycles of a positive series grow with their level, by regression of the logarithms.
+
+    At least five cycles are needed, over which the level changes; the slope must be near proportion and certain.
+    """
+    m = round(period)
+    cycles = len(y) // m if m >= 2 else 0
+    if cycles < 5:
+        return False
+    grid = y[len(y) - cycles * m :].reshape(cycles, m)
+    t = np.arange(m) - (m - 1) / 2
+    rest = grid - grid.mean(axis=1, keepdims=True)
+    rest = rest - np.outer(rest @ t / (t @ t), t)
+    swing = np.log(rest.std(axis=1) + 1e-12 * np.abs(y).max())
+    level = np.log(grid.mean(axis=1))
+    x, z = level - level.mean(), swing - swing.mean()
+    if level.std() < LEAST_CHANGE:
+        return False
+    slope = float(x @ z) / float(x @ x)
+    error = z - slope * x
+    deviation = math.sqrt(float(error @ error) / (cycles - 2) / float(x @ x))
+    return slope > LEAST_SLOPE and slope > SURE * deviation
 
 
 def find(y: F64, frequency: Frequency, wanted: Sequence[str] = ("AUTO",)) -> tuple[tuple[str, float], ...]:

@@ -45,6 +45,7 @@ class Settings:
         length_fraction, min_length, max_length: which end of the series the trend is fitted to.
         lower, upper: open bounds of data and forecasts.
         calendar: holidays, already windowed; empty for none.
+        additive: never model the logarithm of a series.
         everything: take all candidate orders to their exact maximum.
     """
 
@@ -64,6 +65,7 @@ class Settings:
     upper: float | None = None
     longest: int = 500_000
     calendar: holidays.Calendar = field(default=holidays.EMPTY)
+    additive: bool = False
     everything: bool = False
     fidelity: Fidelity = "best"
 
@@ -76,7 +78,9 @@ class Fitted:
         trend: one-step predictions of the adjusted series, shape (n,).
         holiday, spikes, steps: parts of the history, shape (n,), zero where there is none.
         effects: the holidays' effects.
-        forecast, standard_error: shape (h,).
+        forecast, standard_error: in units of the data, shape (h,).
+        log: the pipeline ran on log(data); all parts but forecast and standard_error are those of the
+        logarithm.
     """
 
     regular: Regular
@@ -90,6 +94,7 @@ class Fitted:
     model: arima.Arima
     forecast: F64
     standard_error: F64
+    log: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,8 @@ def fit(times: I64, values: F64, settings: Settings) -> Fitted:
 
 def fit_regular(whole: Regular, settings: Settings) -> Fitted:
     """Model and forecast a series that is evenly spaced already. Raises as `fit`."""
+    if settings.fidelity == "best" and not settings.additive and is_multiplicative(whole, settings):
+        return _in_logarithms(whole, settings)
     parts = take_apart(whole, settings)
     model = model_trend(parts, settings)
     n, h = len(whole.values), settings.horizon
@@ -138,6 +145,29 @@ def fit_regular(whole: Regular, settings: Settings) -> Fitted:
         bounded(ahead, settings.lower, settings.upper),
         error,
     )
+
+
+def is_multiplicative(whole: Regular, settings: Settings) -> bool:
+    """Whether a positive series has a season in its logarithm whose swings, in the data, grow with the level."""
+    y = whole.values
+    if not y.min() > 0 or "NO_SEASONALITY" in settings.seasonalities:
+        return False
+    for name in ("DAILY", "WEEKLY", "YEARLY"):
+        period = seasons.period_of(name, whole.frequency)
+        if seasons.grows_with_level(y, period):
+            return any(n == name for n, _ in seasons.find(np.log(y), whole.frequency, settings.seasonalities))
+    return False
+
+
+def _in_logarithms(whole: Regular, settings: Settings) -> Fitted:
+    """The pipeline on log(data); the forecast is the median, the standard error that of a log-normal of that median."""
+    plain = replace(settings, additive=True, lower=None, upper=None)
+    found = fit_regular(replace(whole, values=np.log(whole.values)), plain)
+    # Beyond these bounds a forecast in logarithms has run away; they keep it finite.
+    ahead = np.exp(np.clip(found.forecast, -300.0, 300.0))
+    error = ahead * np.sqrt(np.expm1(np.minimum(found.standard_error**2, 50.0)))
+    ahead = bounded(ahead, settings.lower, settings.upper)
+    return replace(found, regular=whole, forecast=ahead, standard_error=error, log=True)
 
 
 def clean(times: I64, values: F64, settings: Settings) -> Regular:

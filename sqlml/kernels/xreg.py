@@ -63,7 +63,9 @@ def fit(times: I64, values: F64, features: F64, settings: series.Settings, *, l2
             beta = new
             break
         beta = new
-    final = series.fit_regular(dataclasses.replace(whole, values=y - x @ beta), settings)
+    final = series.fit_regular(
+        dataclasses.replace(whole, values=y - x @ beta), dataclasses.replace(settings, additive=True)
+    )
     return Regressed(dataclasses.replace(final, regular=whole), beta, x)
 
 
