@@ -211,7 +211,8 @@ def global_attributions(
     steps = getattr(trained.options, "integrated_gradients_num_steps", None)
 
     def means(output: int | None) -> F64:
-        found = explain_rows(database, trained, source, columns, ExplainRequest(output, steps))
+        request = ExplainRequest(output, steps, MODELS[trained.model].approximates(trained.options))
+        found = explain_rows(database, trained, source, columns, request)
         Rows(database).know(found.found)
         parts = found.parts or [f"({found.vector})[{i + 1}]" for i in range(len(trained.design.features))]
         terms = ", ".join(f"avg(abs({p}))" for p in parts)

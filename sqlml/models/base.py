@@ -340,6 +340,10 @@ class Model(Generic[O, S]):
         """How a prediction comes about (ML.EXPLAIN_PREDICT, ML.GLOBAL_EXPLAIN)."""
         raise self._lacks("explanation")
 
+    def approximates(self, options: O) -> bool:
+        """Whether global attributions are the faster, approximate ones (trees)."""
+        return False
+
     def prediction_columns(self, trained: Trained) -> tuple[tuple[str, str], ...]:
         """(name, SQL over the score's names) of ML.PREDICT's columns; not asked of models with a label."""
         raise self._lacks("columns of predictions")
@@ -462,8 +466,8 @@ class Trained:
 
     @property
     def finished(self) -> tuple[Trial, ...]:
-        """The trials that gave a model."""
-        return tuple(t for t in self.trials if t.status == "SUCCEEDED")
+        """The trials whose models are kept."""
+        return tuple(t for t in self.trials if t.state is not None)
 
 
 def class_weight(options: Any, label: Label | None) -> str | None:

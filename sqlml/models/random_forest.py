@@ -41,6 +41,7 @@ class RandomForests(Trees):
     """Base of the two model types."""
 
     forest = True
+    many_trees = 50
 
     def check(self, options: Any, given: frozenset[str], columns: Sequence[Column]) -> None:
         super().check(options, given, columns)

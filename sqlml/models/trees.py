@@ -105,6 +105,8 @@ class Trees(Model[Any, TreeState]):
 
     state = TreeState
     forest = False
+    #: From so many parallel trees global attributions are approximate unless the user says otherwise.
+    many_trees = 10
     explain_settings = frozenset({"approx_feature_contrib"})
 
     def encoding(self, options: Any) -> Encoding:
@@ -259,6 +261,11 @@ class Trees(Model[Any, TreeState]):
             n = max(weight, 1.0)
             rows.append(dict(zip([c[0] for c in IMPORTANCE], [name, weight, gain / n, cover / n], strict=True)))
         return Fixed.of(IMPORTANCE, rows)
+
+    def approximates(self, options: Any) -> bool:
+        if options.approx_global_feature_contrib is None:
+            return bool(options.num_parallel_tree >= self.many_trees)
+        return bool(options.approx_global_feature_contrib)
 
     def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
         function, lookups = self.explanation_function(trained, request)

@@ -10,6 +10,7 @@ import pytest
 import sqlml
 from sqlml.errors import DataError, FormatError, SchemaError
 from sqlml.kernels import trees as kernel
+from sqlml.models import MODELS
 from tests.models.tree_tables import BT, BTR, KINDS, RF, RFR, create, load, rows, with_big, with_known
 
 xgb = pytest.importorskip("xgboost")
@@ -156,6 +157,18 @@ def test_two_labels_threshold_curve_and_explained_sign(con, kind):
         raw = p if kind == RF else np.log(p / (1 - p))
         assert value == pytest.approx(raw, abs=1e-4)
         assert value == pytest.approx(base + sum(x["attribution"] for x in parts), abs=1e-5)
+
+
+def test_global_attributions_may_be_approximate(con):
+    found = {}
+    for approximate in ("TRUE", "FALSE"):
+        create(con, BTR, enable_global_explain="TRUE", approx_global_feature_contrib=approximate)
+        found[approximate] = dict(rows(con, "SELECT * FROM ML.GLOBAL_EXPLAIN(MODEL m)"))
+    assert found["TRUE"] != found["FALSE"] and found["TRUE"].keys() == found["FALSE"].keys()
+    assert not MODELS[BTR].approximates(load(con).options)
+    for kind, default in ((BT, False), (RF, True)):
+        options = MODELS[kind].options()
+        assert options.approx_global_feature_contrib is None and MODELS[kind].approximates(options) is default
 
 
 def test_importance_names_the_columns_before_transform(con):
