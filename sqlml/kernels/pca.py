@@ -22,8 +22,6 @@ OVERSAMPLING = 10
 ITERATIONS = 100
 #: The subspace stands still when no wanted Ritz value changes by more than this share of the largest.
 TOLERANCE = 1e-11
-#: From so many columns on, a few leading components are computed alone: a quarter of the time.
-PARTIAL = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +52,10 @@ def signed(vectors: F64) -> F64:
     return vectors * np.where(largest < 0.0, -1.0, 1.0)[:, None]
 
 
-def full(matrix: F64, k: int | None = None) -> Components:
-    """All components of a symmetric positive semi-definite matrix (width, width), or at least the k leading ones."""
-    width = len(matrix)
-    if k is not None and width >= PARTIAL and 4 * k < width:
-        from scipy.linalg import eigh
-
-        # Its many small products are slower on several threads.
-        with one_blas_thread():
-            values, vectors = eigh(matrix, subset_by_index=(width - k, width - 1), driver="evr", check_finite=False)
-    else:
+def full(matrix: F64) -> Components:
+    """All components of a symmetric positive semi-definite matrix (width, width)."""
+    # Up to the widths this is used for, the many small products of the solver are slower on several threads.
+    with one_blas_thread():
         values, vectors = np.linalg.eigh(matrix)
     return Components(signed(vectors[:, ::-1].T), np.maximum(values[::-1], 0.0))
 

@@ -137,7 +137,7 @@ class Pca(Model[PcaOptions, PcaState]):
         if total <= 0.0:
             raise DataError("the features must vary. Every column has one value in all rows.")
         if options.pca_solver == "FULL" or (options.pca_solver == "AUTO" and lay.size <= FULL_COLUMNS):
-            found = kernel.full(gram.matrix() / n, wanted)
+            found = kernel.full(gram.matrix() / n)
         else:
             found = _iterated(gram, n, total, options, most, run)
         ratio = options.pca_explained_variance_ratio

@@ -25,14 +25,6 @@ def test_all_components_equal_scikit_learn():
     np.testing.assert_allclose(np.abs(ours.vectors @ theirs.components_.T), np.eye(8), atol=1e-9)
 
 
-def test_leading_components_alone_equal_those_among_all():
-    _, a = matrix(2000, 250)
-    whole, few = pca.full(a), pca.full(a, 3)
-    assert len(few) == 3
-    np.testing.assert_allclose(few.values, whole.values[:3], rtol=1e-10)
-    np.testing.assert_allclose(few.vectors, whole.vectors[:3], atol=1e-8)
-
-
 def test_iterated_components_equal_all_components():
     _, a = matrix(2000, 60)
     whole = pca.full(a)
