@@ -75,6 +75,7 @@ class Catalog:
         self.database = database
         self.catalog = catalog
         self._cache: dict[str, Trained] = {}
+        self._there: set[str] = set()
 
     def table(self, name: str) -> str:
         """Quoted path of one of our tables."""
@@ -82,11 +83,16 @@ class Catalog:
 
     def exists(self) -> bool:
         """Whether a model was ever saved here."""
-        return self.database.exists("sqlml", "models", self.catalog)
+        return self.has("models")
 
     def has(self, table: str) -> bool:
         """Whether one of our tables is there."""
-        return self.database.exists("sqlml", table, self.catalog)
+        if table in self._there:
+            return True
+        found = self.database.has_table(self.catalog, "sqlml", table)
+        if found and not self.database.inside:  # a rollback may take it away again
+            self._there.add(table)
+        return found
 
     # ------------------------------------------------------------ reading
 
@@ -387,6 +393,9 @@ def _decode_record(hint: Any, value: dict[str, Any], arrays: Mapping[str, Any]) 
     for part in _alternatives(hint):
         if isinstance(part, type) and dataclasses.is_dataclass(part) and part.__name__ == value.get("$type"):
             hints = typing.get_type_hints(part)
+            owner = value.get(getattr(part, "typed_by", ""))
+            if owner is not None:  # options and state of another model type
+                hints |= {"options": MODELS[owner].options, "state": MODELS[owner].state}
             known = {f.name for f in dataclasses.fields(part)}
             given = {k: decode(hints[k], v, arrays) for k, v in value.items() if k in known}
             return part(**given)

@@ -206,6 +206,14 @@ class Database:
         )
         return bool(rows)
 
+    def has_table(self, catalog: str, schema: str, name: str) -> bool:
+        """Whether a table of exactly this name exists (no views; cheaper than `exists`)."""
+        rows = self.execute(
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = ? AND schema_name = ? AND table_name = ?",
+            [catalog, schema, name],
+        )
+        return bool(rows)
+
     def schemas(self) -> tuple[tuple[str, str], ...]:
         """(catalog, schema) of all attached databases."""
         rows = self.execute(
@@ -257,7 +265,7 @@ class Database:
         """Make an Arrow table readable under a name until the connection ends."""
         if name not in self._kept:
             self.register(name, table)
-            if not self._inside:  # a rollback takes it away again
+            if not self.inside:  # a rollback takes it away again
                 self._kept.add(name)
 
     def unregister(self, name: str) -> None:
@@ -285,7 +293,7 @@ class Database:
             return name
         with self.lock, translated():
             self.settle()
-            if self._inside:
+            if self.inside:
                 name = f"{name}_{self.fresh_name('in')}"
             types = None if arguments is None else [self.raw.type(a) for a in arguments]
             kind = self.raw.type(result)
@@ -296,7 +304,7 @@ class Database:
             except (duckdb.NotImplementedException, duckdb.CatalogException) as error:  # made in a transaction
                 if "already" not in str(error):
                     raise
-            if not self._inside:
+            if not self.inside:
                 self._instance.functions[name] = key
         return name
 
@@ -324,13 +332,14 @@ class Database:
     _reading = False
 
     @property
-    def _inside(self) -> bool:
+    def inside(self) -> bool:
+        """Whether a transaction is open, the user's or our own."""
         return self._transaction or self._reading
 
     @contextlib.contextmanager
     def same_state(self) -> Iterator[None]:
         """All queries inside see one state of the database (they may make temporary tables)."""
-        if self._inside:
+        if self.inside:
             yield
             return
         self.execute("BEGIN TRANSACTION")
@@ -363,7 +372,7 @@ class Database:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing; inside the user's transaction, a part of it."""
-        if self._inside:
+        if self.inside:
             yield
             return
         self.execute("BEGIN TRANSACTION")

@@ -22,7 +22,7 @@ class SplitPlan:
     """The split options of a statement.
 
     Args:
-        method: AUTO_SPLIT, RANDOM, CUSTOM, SEQ or NO_SPLIT.
+        method: AUTO_SPLIT, RANDOM, CUSTOM, SEQ or NO_SPLIT; COLUMN (AutoML) is CUSTOM or SEQ, by the column's type.
         eval_fraction, test_fraction: shares of the rows; None when not written.
         column: DATA_SPLIT_COL, or None.
         tuning: whether a test set is wanted too.
@@ -68,7 +68,7 @@ def check_plan(plan: SplitPlan, columns: tuple[Column, ...]) -> None:
             raise SchemaError(
                 f"DATA_SPLIT_COL must be {text} for a CUSTOM split. Got {column.name} {column.type.google}."
             )
-    elif plan.column is not None:
+    elif plan.column is not None and plan.method != "COLUMN":
         raise OptionError("DATA_SPLIT_COL must be given only with DATA_SPLIT_METHOD 'CUSTOM' or 'SEQ'.")
     share = (plan.eval_fraction or 0.0) + (plan.test_fraction or 0.0)
     if share >= 1.0:
@@ -83,6 +83,10 @@ def split(relation: Relation, plan: SplitPlan, rows: int, columns: tuple[Column,
         return _custom(relation, plan)
     if plan.method == "SEQ":
         return _sequential(relation, plan, rows)
+    if plan.method == "COLUMN":
+        column = find(columns, plan.column or "")
+        words = column is not None and column.type.name == "VARCHAR"
+        return _custom(relation, plan) if words else _sequential(relation, plan, rows)
     evaluation, test = _shares(plan, rows)
     if evaluation + test == 0.0:
         return Split(relation)
@@ -122,10 +126,12 @@ def _custom(relation: Relation, plan: SplitPlan) -> Split:
     column = quote_name(plan.column)
     if plan.tuning:
         word = f"upper({column})"
-        train = relation.where(f"{word} = 'TRAIN'")
-        evaluation, test = relation.where(f"{word} = 'EVAL'"), relation.where(f"{word} = 'TEST'")
+        # AutoML has words of its own.
+        rest, held = ("TRAIN', 'UNASSIGNED", "VALIDATE") if plan.method == "COLUMN" else ("TRAIN", "EVAL")
+        train = relation.where(f"{word} IN ('{rest}')")
+        evaluation, test = relation.where(f"{word} = '{held}'"), relation.where(f"{word} = 'TEST'")
         if train.count() == 0 or evaluation.count() == 0:
-            raise DataError(f"the column {plan.column} must hold both TRAIN and EVAL.")
+            raise DataError(f"the column {plan.column} must hold both TRAIN and {held}.")
         return Split(train, evaluation, test if test.count() else None)
     train, evaluation = relation.where(f"NOT {column}"), relation.where(f"{column} IS NOT FALSE")
     if train.count() == 0:

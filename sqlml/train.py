@@ -12,13 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlml import encode
+from sqlml import automl, encode
 from sqlml.encode import Design
 from sqlml.errors import Cancelled, DataError, Error
 from sqlml.functions.drift import training_profiles
 from sqlml.functions.explain import explains, global_attributions
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
 from sqlml.functions.scoring import scored
+from sqlml.models.automl import AutoMl
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
 from sqlml.models.tuning import Shared
 from sqlml.plan.create import SUPERVISED, CreatePlan, feature_columns
@@ -151,7 +152,8 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
         plan.given, _extra(session, plan), _device(session),
     )  # fmt: skip
-    state = None if plan.dimensions else plan.model.train(training, plan.options, run)
+    searched = bool(plan.dimensions) or isinstance(plan.model, AutoMl)
+    state = None if searched else plan.model.train(training, plan.options, run)
     trained = Trained(
         dataset=plan.dataset,
         name=plan.name,
@@ -180,6 +182,8 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     )
     if plan.dimensions:
         return tuned(session, plan, trained, training, parts, run)
+    if isinstance(plan.model, AutoMl):
+        return automatic(session, plan, replace(trained, design=Design((), features)), training, parts, data, run)
     run.tell("evaluating")
     metrics, evaluation = measured(session, plan, trained, parts.held_out)
     evaluation = {**evaluation, **attributed(session, trained, parts.held_out)}
@@ -211,6 +215,7 @@ def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingDa
         objective_of(plan.model, plan.options),
         lambda options, trial_run: plan.model.train(data, options, trial_run),
         judge,
+        session.database.wait,
     )
     try:
         found = run_trials(attempt, run)
@@ -230,6 +235,25 @@ def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingDa
     whole = replace(trained, state=best.state, options=best.options, trials=tuple(trials), iterations=found.iterations)
     evaluation = {**best.evaluation, **attributed(session, whole, apart.held_out)}
     return replace(whole, metrics=best.metrics, evaluation=evaluation)
+
+
+def automatic(
+    session: Session,
+    plan: CreatePlan,
+    trained: Trained,
+    data: TrainingData,
+    parts: Split,
+    whole: LocalRelation,
+    run: Run,
+) -> Trained:
+    """The ensemble of AutoML; evaluation rows choose its members, test rows judge it."""
+    held, test = _table_of(session, parts.evaluation), _table_of(session, parts.test)
+    if held is None:
+        raise DataError("the training query must return rows that can be held out. Most rows are equal.")
+    found = automl.search(session, trained, replace(data, evaluation=held), trained.design.columns, whole, run)
+    run.tell("evaluating")
+    metrics, evaluation = measured(session, plan, found, test or held)
+    return replace(found, metrics=metrics, evaluation=evaluation)
 
 
 def _table_of(session: Session, part: Relation | None) -> LocalRelation | None:

@@ -191,7 +191,7 @@ def label_column(call: Call) -> Column:
 
 def for_each_trial(call: Call, make: Callable[[Trained], Fixed]) -> Fixed:
     """The answer of a function without data: of a tuned model one part for each trial, TRIAL_ID first."""
-    if not call.model.trials:
+    if not call.model.finished:
         return make(call.model)
     wanted = getattr(call.settings, "trial_id", None) if "trial_id" in call.given else None
     parts, ids = [], []
@@ -223,7 +223,7 @@ def with_trial(call: Call) -> Call:
 
 def refuse_trials(call: Call) -> None:
     """TRIAL_ID is for models that were trained with NUM_TRIALS."""
-    if call.given and "trial_id" in call.given and not call.model.trials:
+    if call.given and "trial_id" in call.given and not call.model.finished:
         raise OptionError("TRIAL_ID must be given only for models trained with NUM_TRIALS.", span=call.span)
 
 

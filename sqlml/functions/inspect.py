@@ -78,7 +78,7 @@ def _feature_info(call: Call) -> Computed:
 
 
 def _training_info(call: Call) -> Computed:
-    if call.model.trials:
+    if call.model.finished:
         hint = f"SELECT * FROM ML.TRIAL_INFO(MODEL {call.model.path})"
         raise NotSupportedError("ML.TRAINING_INFO is not available for tuned models.", span=call.span, hint=hint)
     return fixed(call.kind.training_info(call.model))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from sqlml.errors import NotSupportedError
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.functions.inspect import fixed
+from sqlml.models.automl import AutoMl, goal
 from sqlml.models.base import Fixed, Trained
 from sqlml.options import declarations
 from sqlml.schema import quote_name
@@ -34,8 +35,8 @@ def trial_rows(trained: Trained, call: Call) -> Fixed:
     """The rows of ML.TRIAL_INFO."""
     known = declarations(type(trained.options))
     tuned = [name for name, _ in trained.trials[0].hyperparameters]
-    kinds = {name: _TYPES.get(known[name].sql_type, ("VARCHAR", pa.string())) for name in tuned}
-    metric = objective_of(call.kind, trained.options).lower()
+    kinds = {n: _TYPES.get(known[n].sql_type if n in known else "", _TYPES["STRING"]) for n in tuned}
+    metric = _metric(trained, call)
     sql = ", ".join(f"{quote_name(n)} {kinds[n][0]}" for n in tuned)
     shape = pa.struct([(n, kinds[n][1]) for n in tuned])
     columns = (
@@ -64,10 +65,21 @@ def trial_rows(trained: Trained, call: Call) -> Fixed:
     return Fixed.of(columns, rows)
 
 
+def _metric(trained: Trained, call: Call) -> str:
+    """The name of what was optimised."""
+    if isinstance(call.kind, AutoMl):
+        classes = None if trained.label is None else len(trained.label.classes)
+        name, _ = goal(trained.options, call.kind.task, classes or None)
+        return name.split("_", 1)[1].lower()
+    return objective_of(call.kind, trained.options).lower()
+
+
 def _shown(value: Any, kind: str) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return value if kind != "VARCHAR" or value is None else str(value)
+    if kind != "VARCHAR" or value is None:
+        return value
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 TRIAL_INFO = TableFunction(

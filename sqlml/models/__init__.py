@@ -118,6 +118,18 @@ def _random_forest_regressor() -> Model[Any, Any]:
     return RandomForestRegressor()
 
 
+def _automl_classifier() -> Model[Any, Any]:
+    from sqlml.models.automl import AutoClassifier
+
+    return AutoClassifier()
+
+
+def _automl_regressor() -> Model[Any, Any]:
+    from sqlml.models.automl import AutoRegressor
+
+    return AutoRegressor()
+
+
 class Registry(Mapping[str, Model[Any, Any]]):
     """Model types by name; a file is imported when its type is first asked for."""
 
@@ -162,6 +174,8 @@ MODELS = Registry(
         "TRANSFORM_ONLY": _transform_only,
         "ARIMA": _arima_plus,
         "CONTRIBUTION_ANALYSIS": _contribution,
+        "AUTOML_CLASSIFIER": _automl_classifier,
+        "AUTOML_REGRESSOR": _automl_regressor,
         "ARIMA_PLUS_XREG": _arima_plus_xreg,
     }
 )
@@ -173,8 +187,6 @@ ELSEWHERE: dict[str, str] = {
     "ONNX": "imported ONNX models are not supported yet.",
     "XGBOOST": "imported XGBoost models are not supported yet.",
     "TIMESFM": "the weights of TimesFM are not part of this package.",
-    "AUTOML_CLASSIFIER": "AutoML is not built yet.",
-    "AUTOML_REGRESSOR": "AutoML is not built yet.",
 }
 
 

@@ -95,7 +95,8 @@ class Listed:
             draw = self.generator
             for _ in range(_DRAWS):
                 yield chosen(self.dimensions, self.active, lambda d: d.at(float(draw.random())))
-        yield from self._grid
+        for point in self._grid:  # noqa: UP028 - `yield from` would close it with this generator
+            yield point
 
     def tell(self, point: Point, value: float | None) -> None:
         """A grid learns nothing."""

@@ -200,7 +200,7 @@ def _default(declared: Declaration, space: Space) -> Dimension:
 
 def _open_ends(declared: Declaration, low: float, high: float, log: bool) -> tuple[float, float]:
     """A range inside the bounds that exclude their ends; a logarithmic one begins above 0."""
-    if log and low <= 0.0:
+    if log and low == 0.0:
         low = SMALLEST
     edge = _EDGE * (high - low)
     if declared.above is not None and low <= declared.above:

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class Attempt:
         objective: upper-case name of the metric.
         fit: options and run -> state.
         judge: options and state -> metrics over the evaluation rows, by lower-case name.
+        wait: called while trials run in other threads; it must let them use the database until all are done.
     """
 
     model: Model[Any, Any]
@@ -43,6 +44,7 @@ class Attempt:
     objective: str
     fit: Callable[[Any, Run], Any]
     judge: Callable[[Any, Any], dict[str, float | None]]
+    wait: Callable[[Sequence[Future[Any]]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,9 @@ def run_trials(attempt: Attempt, run: Run) -> Outcome:
                 if parallel == 1:
                     made = [_trial(attempt, *job) for job in jobs]
                 else:
-                    made = list(pool.map(lambda job: _trial(attempt, *job), jobs))
+                    futures = [pool.submit(_trial, attempt, *job) for job in jobs]
+                    attempt.wait(futures)
+                    made = [f.result() for f in futures]
             except (Cancelled, KeyboardInterrupt):
                 if not any(m.trial.status == "SUCCEEDED" for m in found):
                     raise
