@@ -1,7 +1,10 @@
-"""Daily series with a week and a year, forecast 30 days ahead; against statsmodels and linear growth in the series.
+"""Daily series with a week and a year, forecast 30 days ahead; against statsmodels and linear growth in the
+series.
 
-statsmodels searches the same orders (all p + q <= 5, with and without drift) with its exact likelihood, after the same
-STL decomposition, on a few of the series: its time per series is compared. statsforecast pins another pandas and is
+statsmodels searches the same orders (all p + q <= 5, with and without drift) with its exact likelihood,
+after the same
+STL decomposition, on a few of the series: its time per series is compared. statsforecast pins another pandas
+and is
 compared outside this harness (see docs).
 """
 
@@ -28,7 +31,8 @@ OPTIONS (model_type = 'ARIMA_PLUS', time_series_timestamp_col = 'day', time_seri
 SELECT id, day, y FROM series WHERE day < DATE '2022-01-01' + {POINTS}"""
 ERROR = f"""
 SELECT AVG(mean_absolute_scaled_error) FROM ML.EVALUATE(MODEL forecasts,
-  (SELECT id, day, y FROM series WHERE day >= DATE '2022-01-01' + {POINTS}), STRUCT(TRUE AS perform_aggregation))"""
+  (SELECT id, day, y FROM series WHERE day >= DATE '2022-01-01' + {POINTS}), STRUCT(TRUE AS
+  perform_aggregation))"""
 
 
 def _path(task: Task) -> Any:
