@@ -14,8 +14,7 @@ import numpy as np
 
 from sqlml.encode import Encoding
 from sqlml.errors import DataError, OptionError
-from sqlml.kernels.mlp import Network, Rows, default_hidden
-from sqlml.kernels.mlp_train import Training
+from sqlml.kernels.mlp import Network, Rows
 from sqlml.kernels.types import F64
 from sqlml.models.base import Anomalies, Model, Score, Task, Trained, TrainingData
 from sqlml.models.blocks import dense_width
@@ -30,9 +29,11 @@ from sqlml.models.networks import (
     check_layers,
     fit_network,
     frozen,
+    hidden_layers,
     network_encoding,
     pack_weights,
     refuse_wide,
+    settings_of,
     vector_function,
 )
 from sqlml.options import Space, option
@@ -89,22 +90,12 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         width = data.design.width
         if width > WIDEST:
             raise DataError(f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}.")
-        hidden = options.hidden_units or default_hidden(data.rows, width, width)
-        if data.previous is not None and options.hidden_units is None:
-            hidden = data.previous.state.network.hidden
+        hidden = hidden_layers(data, options, width)
         p = dense_width(data.design)
         network = Network("autoencoder", p, width - p, hidden, width, options.activation_fn)
-        settings = Training(
-            batch_size=options.batch_size or min(32, max(1, data.rows)),
-            max_iterations=options.max_iterations,
-            optimizer=options.optimizer,
-            learn_rate=options.learn_rate,
-            dropout=options.dropout,
-            l1=options.l1_reg,
-            l2=options.l2_reg,
+        settings = replace(
+            settings_of(options, data.rows),
             l1_activation=options.l1_reg_activation,
-            early_stop=options.early_stop,
-            min_rel_progress=options.min_rel_progress,
             seed=run.seed,
             device=data.device,
         )

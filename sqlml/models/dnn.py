@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sqlml.encode import Encoding
 from sqlml.errors import OptionError
-from sqlml.kernels.mlp import Network, default_hidden
+from sqlml.kernels.mlp import Network
 from sqlml.kernels.mlp_train import Training
 from sqlml.models.base import (
     BatchFunction,
@@ -38,11 +38,13 @@ from sqlml.models.networks import (
     explanation_function,
     fit_network,
     frozen,
+    hidden_layers,
     list_array,
     network_encoding,
     pack_weights,
     refuse_wide,
     rows_of_arrays,
+    settings_of,
 )
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -102,17 +104,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
 
     def settings(self, options: Any, rows: int) -> Training:
         """The kernel's settings, but for seed and device."""
-        return Training(
-            batch_size=options.batch_size or min(32, max(1, rows)),
-            max_iterations=options.max_iterations,
-            optimizer=options.optimizer,
-            learn_rate=options.learn_rate,
-            dropout=options.dropout,
-            l1=options.l1_reg,
-            l2=options.l2_reg,
-            early_stop=options.early_stop,
-            min_rel_progress=options.min_rel_progress,
-        )
+        return settings_of(options, rows)
 
     def train(self, data: TrainingData, options: Any, run: Run) -> NetworkState:
         assert data.label is not None
@@ -130,9 +122,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         task: Any = "regression" if not classes else "binary" if classes == 2 else "multiclass"
         outputs = classes if classes > 2 else 1
         p = dense_width(data.design)
-        hidden = options.hidden_units or default_hidden(data.rows, data.design.width, outputs)
-        if data.previous is not None and options.hidden_units is None:
-            hidden = data.previous.state.network.hidden
+        hidden = hidden_layers(data, options, outputs)
         return Network(task, p, data.design.width - p, hidden, outputs, options.activation_fn, self.wide)
 
     def score(self, trained: Trained) -> Score:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sqlml.encode import Category, Design, Encoding, Number, Set, Vector
 from sqlml.errors import FormatError, NotSupportedError, OptionError
-from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows
+from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows, default_hidden
 from sqlml.kernels.mlp_train import Fit, Training, import_torch, resolve_device, train
 from sqlml.kernels.types import F32, F64
 from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
@@ -177,6 +177,28 @@ def check_layers(options: NetworkOptions) -> None:
     """HIDDEN_UNITS needs a layer."""
     if options.hidden_units is not None and not options.hidden_units:
         raise OptionError("HIDDEN_UNITS must have at least one layer. Got [].", hint="HIDDEN_UNITS=[16]")
+
+
+def settings_of(options: Any, rows: int) -> Training:
+    """The kernel's settings that the options of every network give; without seed and device."""
+    return Training(
+        batch_size=options.batch_size or min(32, max(1, rows)),
+        max_iterations=options.max_iterations,
+        optimizer=options.optimizer,
+        learn_rate=options.learn_rate,
+        dropout=options.dropout,
+        l1=options.l1_reg,
+        l2=options.l2_reg,
+        early_stop=options.early_stop,
+        min_rel_progress=options.min_rel_progress,
+    )
+
+
+def hidden_layers(data: TrainingData, options: Any, outputs: int) -> tuple[int, ...]:
+    """Sizes of the hidden layers: as given, those of the model that a warm start goes on from, or by the rows."""
+    if data.previous is not None and options.hidden_units is None:
+        return tuple(data.previous.state.network.hidden)
+    return tuple(options.hidden_units or default_hidden(data.rows, data.design.width, outputs))
 
 
 def fit_network(data: TrainingData, network: Network, settings: Training, run: Run) -> Fit:
