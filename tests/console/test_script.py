@@ -51,10 +51,10 @@ def test_splitting_is_linear() -> None:
     import time
 
     text = "SELECT 'a', 1.5, x FROM t; " * 20_000
-    start = time.perf_counter()
+    start = time.process_time()
     pieces, _ = split(text)
     assert len(pieces) == 20_000
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,6 @@ def test_a_thousand_tables() -> None:
         "SELECT zz",
         "SELECT a.c FROM table_5 a",
     ):
-        start = time.perf_counter()
+        start = time.process_time()
         candidates(text, len(text), names, WORDS)
-        assert time.perf_counter() - start < 0.05
+        assert time.process_time() - start < 0.05

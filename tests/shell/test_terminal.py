@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -206,9 +207,13 @@ def test_no_color(tmp_path: pathlib.Path) -> None:
 
 
 def test_first_prompt_is_quick(tmp_path: pathlib.Path) -> None:
-    times = []
+    """Half a second, or on a busy machine three times what Python and the prompt's library need alone."""
+    times, alone = [], []
     for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import prompt_toolkit"], check=True)
+        alone.append(time.perf_counter() - start)
         terminal = Terminal(tmp_path)
         times.append(terminal.seconds_to_prompt)
         assert terminal.leave() == 0
-    assert min(times) < 0.7, times
+    assert min(times) < max(0.5, 3 * min(alone)), (times, alone)
