@@ -35,7 +35,8 @@ def trial_rows(trained: Trained, call: Call) -> Fixed:
     """The rows of ML.TRIAL_INFO."""
     known = declarations(type(trained.options))
     tuned = [name for name, _ in trained.trials[0].hyperparameters]
-    kinds = {n: _TYPES.get(known[n].sql_type if n in known else "", _TYPES["STRING"]) for n in tuned}
+    first = dict(trained.trials[0].hyperparameters)
+    kinds = {n: _TYPES.get(known[n].sql_type, _TYPES["STRING"]) if n in known else _plain(first[n]) for n in tuned}
     metric = _metric(trained, call)
     sql = ", ".join(f"{quote_name(n)} {kinds[n][0]}" for n in tuned)
     shape = pa.struct([(n, kinds[n][1]) for n in tuned])
@@ -77,9 +78,12 @@ def _metric(trained: Trained, call: Call) -> str:
 def _shown(value: Any, kind: str) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    if kind != "VARCHAR" or value is None:
-        return value
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return value if kind != "VARCHAR" or value is None else str(value)
+
+
+def _plain(value: Any) -> tuple[str, pa.DataType]:
+    """The type of what is no option: words, or a share of the ensemble."""
+    return _TYPES["FLOAT64" if isinstance(value, float) else "STRING"]
 
 
 TRIAL_INFO = TableFunction(
