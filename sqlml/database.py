@@ -12,10 +12,9 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlml import errors
-from sqlml.guards import guard_error
+from sqlml.guards import bare_sentence, guard_error
 from sqlml.kernels.threads import during_query
 from sqlml.schema import Column, quote_name
 
@@ -443,7 +442,6 @@ def open_database(path: str, *, read_only: bool = False, config: Mapping[str, st
 
 # ---------------------------------------------------------------- errors
 
-_PREFIX = re.compile(r"^(?:[A-Z][\w-]*(?: [\w-]+){0,3} (?:Error|Exception):\s*)+")
 _CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
     (duckdb.ParserException, errors.ParseError),
     (duckdb.CatalogException, errors.NameError),
@@ -475,9 +473,9 @@ def translated() -> Iterator[None]:
     except duckdb.Error as error:
         raise from_duckdb(error) from None
     except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
-        raise guard_error(str(error)) or errors.DataError(_clean(str(error))) from None
+        raise guard_error(str(error)) or errors.DataError(bare_sentence(str(error))) from None
     except OSError as error:
-        raise errors.OperationalError(_clean(str(error))) from None
+        raise errors.OperationalError(bare_sentence(str(error))) from None
 
 
 def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
@@ -485,7 +483,7 @@ def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
     guarded = guard_error(str(error))
     if guarded is not None:
         return guarded
-    text = _clean(str(error))
+    text = bare_sentence(str(error))
     if "lock" in text and "Conflicting" in text:
         hint = "close the other program, or open the file with read_only=True."
         return errors.OperationalError("the database file is locked by another process.", hint=hint)
@@ -497,12 +495,3 @@ def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
                 return errors.Cancelled("the statement was cancelled.")
             return ours(text)
     return errors.DatabaseError(text)
-
-
-def _clean(text: str) -> str:
-    """DuckDB's sentence: no prefix, no LINE excerpt of rewritten SQL, no stack trace."""
-    text = _PREFIX.sub("", text.strip())
-    text = re.split(r"\n\s*LINE \d+:|\nStack Trace:|\n\s*\^", text, maxsplit=1)[0]
-    lines: Iterable[str] = (line.strip() for line in text.splitlines())
-    text = " ".join(line for line in lines if line)
-    return text if text.endswith((".", "!", "?")) else text + "."

@@ -2,12 +2,13 @@
 
 `failing` gives a SQL expression that stops the query with a marked message; `guard_error` reads
 such a message back. A guard whose condition is made of `typeof` is decided while DuckDB plans the
-query, so it costs nothing.
+query, so it costs nothing. `bare_sentence` reads the messages that are DuckDB's own.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sqlml.errors import DatabaseError, SchemaError, Span
 from sqlml.schema import Kind, parse_type, quote_literal
@@ -15,6 +16,7 @@ from sqlml.schema import Kind, parse_type, quote_literal
 _MARK = "@sqlml"
 _PLACE = re.compile(rf"{_MARK}\|-?\d+\|-?\d+\|")
 _MARKED = re.compile(rf"{_MARK}\|(-?\d+)\|(-?\d+)\|(.*?)\|(.*)\|", re.DOTALL)
+_PREFIX = re.compile(r"^(?:[A-Z][\w-]*(?: [\w-]+){0,3} (?:Error|Exception):\s*)+")
 
 
 def failing(sentence: str, span: Span | None, detail_sql: str) -> str:
@@ -45,3 +47,12 @@ def guard_error(text: str) -> DatabaseError | None:
     # A detail that is a type is said in GoogleSQL's words; anything else is a value, said as it is.
     got = kind.google if kind.kind is not Kind.OTHER or kind.name == "LIST" else detail
     return SchemaError(f"{sentence} Got {got}.", span=None if start < 0 else Span(start, end))
+
+
+def bare_sentence(text: str) -> str:
+    """DuckDB's sentence: no prefix, no LINE excerpt of rewritten SQL, no stack trace."""
+    text = _PREFIX.sub("", text.strip())
+    text = re.split(r"\n\s*LINE \d+:|\nStack Trace:|\n\s*\^", text, maxsplit=1)[0]
+    lines: Iterable[str] = (line.strip() for line in text.splitlines())
+    text = " ".join(line for line in lines if line)
+    return text if text.endswith((".", "!", "?")) else text + "."
