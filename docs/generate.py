@@ -158,7 +158,8 @@ def answers(function: Any, name: str, model: Any) -> bool:
     if not function.form(model).works_on(model):
         return False
     calls = CALLS[function.name]
-    return name in COLUMNS.get(function.name, {}) or not (name in calls or "" in calls)
+    sampled = name in MODELS_TO_TRAIN and (name in calls or "" in calls)
+    return not sampled or name in COLUMNS.get(function.name, {})
 
 
 def fidelity() -> str:
@@ -279,7 +280,7 @@ def returned_columns() -> dict[str, dict[str, list[tuple[str, str]]]]:
             continue
         for name, model in TYPES.items():
             call = calls.get(name) or calls.get("")
-            if not function.form(model).works_on(model) or call is None:
+            if not function.form(model).works_on(model) or call is None or name not in MODELS_TO_TRAIN:
                 continue
             try:
                 columns = columns_of(con, call.format(model=name.lower()))

@@ -25,7 +25,7 @@ def test_runs(path: pathlib.Path) -> None:
     )
     start = time.perf_counter()
     client.execute()
-    assert time.perf_counter() - start < 60
+    assert time.perf_counter() - start < 120  # under a minute where nothing else runs
     pictures = [
         output
         for cell in notebook.cells
