@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from sqlml.models.base import RegistryOptions, TrainingData
 from sqlml.options import option
 from sqlml.progress import Run
 from sqlml.relation import Relation
-from sqlml.schema import Column, Kind, find, names, quote_name, same_name
+from sqlml.schema import Column, Kind, find, names, quote_literal, quote_name, same_name
 
 TIMES = frozenset(
     {
@@ -42,6 +43,8 @@ TIMES = frozenset(
 #: Series of one chunk have about so many points together.
 CHUNK_POINTS = 20_000
 CHUNK_SERIES = 40
+#: Rows that are sorted at a time.
+SCAN_ROWS = 1_000_000
 CUSTOM_ROWS = 50_000
 CUSTOM_NAMES = 500
 LONGEST_WINDOW = 30
@@ -227,7 +230,7 @@ class Reader:
     counts: np.ndarray
 
     def chunks(self, extra: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Packed series, by one sorted scan; whole series are never split."""
+        """Packed series, in order; whole series are never split."""
         for chunk, _ in self.chunks_with(extra):
             yield chunk
 
@@ -236,15 +239,47 @@ class Reader:
         columns = {"__t": self.time, "__y": self.data, **{f"__x{i}": e for i, e in enumerate(extra)}}
         # Rows of one time are averaged later: an order among them keeps the last digit the same.
         order = (*self.order, "__t", "__y")
-        rows = _Rows(self.relation.batches(columns, order=order), len(extra))
-        first, total = 0, 0
+        for start, stop, condition in self._scans():
+            source = self.relation if condition is None else self.relation.where(condition)
+            rows = _Rows(source.batches(columns, order=order), len(extra))
+            first, total = start, 0
+            for i in range(start, stop):
+                total += int(self.counts[i])
+                if total >= CHUNK_POINTS or i + 1 - first >= CHUNK_SERIES or i + 1 == stop:
+                    times, values, matrix = rows.take(total)
+                    offsets = np.concatenate([[0], np.cumsum(self.counts[first : i + 1])]).astype(np.int64)
+                    yield Chunk(times, values, offsets), matrix
+                    first, total = i + 1, 0
+
+    def _scans(self) -> list[tuple[int, int, str | None]]:
+        """(first series, end, condition) of each sorted scan: one, or several by ranges of the first id column.
+
+        A sort holds all its rows in memory; a scan for every million rows keeps that bounded.
+        """
+        whole: list[tuple[int, int, str | None]] = [(0, len(self.counts), None)]
+        if self.counts.sum() <= SCAN_ROWS or not self.ids.num_columns:
+            return whole
+        keys = self.ids.column(0).to_pylist()
+        name = quote_name(self.ids.column_names[0])
+        if not all(isinstance(k, (int, str)) for k in keys if k is not None):
+            return whole
+        cuts, rows = [0], 0
         for i, count in enumerate(self.counts):
-            total += int(count)
-            if total >= CHUNK_POINTS or i + 1 - first >= CHUNK_SERIES or i + 1 == len(self.counts):
-                times, values, matrix = rows.take(total)
-                offsets = np.concatenate([[0], np.cumsum(self.counts[first : i + 1])]).astype(np.int64)
-                yield Chunk(times, values, offsets), matrix
-                first, total = i + 1, 0
+            if rows + int(count) > SCAN_ROWS and keys[i] != keys[i - 1]:
+                cuts.append(i)
+                rows = 0
+            rows += int(count)
+        found: list[tuple[int, int, str | None]] = []
+        for start, stop in itertools.pairwise([*cuts, len(keys)]):
+            low, high = keys[start], keys[stop - 1]
+            terms = [] if low is None else [f"{name} >= {quote_literal(low)}"]
+            if high is None:  # NULL sorts last
+                last = f"{name} IS NULL"
+                terms = [last] if low is None else [f"({terms[0]} OR {last})"]
+            else:
+                terms.append(f"{name} <= {quote_literal(high)}")
+            found.append((start, stop, " AND ".join(terms)))
+        return found
 
 
 class _Rows:

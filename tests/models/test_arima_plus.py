@@ -441,3 +441,19 @@ def test_training_info(visits):
     create(visits)
     (row,) = table(visits, "SELECT * FROM ML.TRAINING_INFO(MODEL m)")
     assert list(row) == ["training_run", "iteration", "duration_ms"] and row["duration_ms"] >= 0
+
+
+@pytest.mark.parametrize("ids", ["id", "['id', 'k']"])
+def test_scans_by_ranges_of_ids_read_the_same(visits, monkeypatch, ids):
+    query = (
+        "SELECT id, k, day, n + IF(id = 'b', 100, 0) + k AS n FROM (SELECT id, day, n FROM two UNION ALL"
+        " SELECT NULL, day, n FROM visits), UNNEST([1, 2]) AS k"
+    )
+    columns = ids if "k" in ids else "'id'"
+    query = query if "k" in ids else f"SELECT id, day, avg(n) AS n FROM ({query}) GROUP BY id, day"
+    create(visits, f"time_series_id_col={columns}, auto_arima_max_order=1", query)
+    whole = rows(visits, "SELECT * FROM ML.FORECAST(MODEL m)")
+    monkeypatch.setattr("sqlml.models.time_series.SCAN_ROWS", 400)
+    create(visits, f"time_series_id_col={columns}, auto_arima_max_order=1", query)
+    assert rows(visits, "SELECT * FROM ML.FORECAST(MODEL m)") == whole
+    assert len(whole) == (18 if "k" in ids else 9)
