@@ -29,7 +29,9 @@ TRANSFORM (
   ML.POLYNOMIAL_EXPAND(STRUCT(x7, x8), 2) AS j)
 OPTIONS (model_type = 'transform_only') AS
 SELECT x0, x1, x2, x3, x4, x5, x6, x7, x8, c8, c1000 FROM t"""
-APPLY = "CREATE OR REPLACE TABLE done AS SELECT * FROM ML.TRANSFORM(MODEL prep, TABLE t)"
+# Only the columns that are transformed: others would pass through, which the other sides do not do.
+APPLY = """CREATE OR REPLACE TABLE done AS SELECT * FROM ML.TRANSFORM(MODEL prep,
+  (SELECT x0, x1, x2, x3, x4, x5, x6, x7, x8, c8, c1000 FROM t))"""
 BY_HAND = """
 CREATE OR REPLACE TABLE done AS
 WITH s AS (

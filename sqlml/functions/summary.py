@@ -1,9 +1,10 @@
 """Statistics of every column of a table: what ML.DESCRIBE_DATA, ML.TFDV_DESCRIBE and the drift checks read.
 
-One aggregate query computes them all. Two small readings decide how: the row count, and for columns of
-categories a look at some rows. A column of few values is counted exactly (its MAP of counts gives
-everything else); a column of many values gets DuckDB's sketches, and its most frequent values are
-counted in a second reading of that column. Array columns are unnested, each in a query of its own.
+One aggregate query computes them for all numbers, another for all categories. Two small readings decide
+how: the row count, and for columns of categories a look at some rows. A column of few values is counted
+exactly (its MAP of counts gives everything else); a column of many values gets DuckDB's sketches, and its
+most frequent values are counted in a second reading of that column. Array columns are unnested, each in
+a query of its own.
 """
 
 from __future__ import annotations
@@ -168,10 +169,13 @@ def _measure(database: Database, source: str, plain: list[Leaf], rows: int, want
     part = rows // EXACT_ROWS + 1
     sample = f" FILTER (WHERE hash({keys}) % {part} = 0)" if part > 1 and keys and wanted.moments else ""
     terms = {leaf: _terms(leaf, leaf in few, wanted, sample) for leaf in plain}
-    texts = [f"count(*){sample}", *(sql for items in terms.values() for sql in items.values())]
-    values = iter(_row(database, f"SELECT {', '.join(texts)} FROM {source}"))
-    chosen = next(values)
-    named = {leaf: {name: next(values) for name in items} for leaf, items in terms.items()}
+    # Strings are counted apart from numbers: DuckDB counts the codes of its dictionaries only then.
+    numbers = [sql for leaf, items in terms.items() if leaf.numeric for sql in items.values()]
+    strings = [sql for leaf, items in terms.items() if not leaf.numeric for sql in items.values()]
+    chosen, *found_numbers = _row(database, f"SELECT {', '.join([f'count(*){sample}', *numbers])} FROM {source}")
+    found_strings = _row(database, f"SELECT {', '.join(strings)} FROM {source}") if strings else ()
+    values = {True: iter(found_numbers), False: iter(found_strings)}
+    named = {leaf: {name: next(values[leaf.numeric]) for name in items} for leaf, items in terms.items()}
     if sample and abs(chosen * part - rows) > 0.2 * rows:
         _exact_quantiles(database, source, named, wanted)  # the rows differ too little to choose among them
     found = [_summary(leaf, rows, named[leaf], leaf in few, wanted) for leaf in plain]

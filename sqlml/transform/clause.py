@@ -1,7 +1,7 @@
 """The TRANSFORM(...) clause: checked before training, fitted once, replayed for ever.
 
     plan_transform(text)  -> TransformPlan   items as SQL with holes for fitted functions; nothing is read
-    plan.fit(relation)    -> Transform       one aggregate query per nesting level fills the holes
+    plan.fit(relation)    -> Transform       aggregate queries fill the holes
     transform.items                          name -> DuckDB expression over the input columns
 
 A `Transform` holds strings and tuples only, so the catalog can store it as it is.
@@ -90,19 +90,23 @@ class TransformPlan:
     text: str
 
     def fit(self, relation: Rows) -> Transform:
-        """Read the statistics of the training rows: one aggregate query for each level of nesting."""
+        """Read the statistics of the training rows: two aggregate queries for each level of nesting."""
         fitted: dict[int, str] = {}
         while len(fitted) < len(self.functions):
             ready = [
                 i for i, f in enumerate(self.functions) if i not in fitted and _holes(f.statistics) <= fitted.keys()
             ]
-            wanted = [_filled(s, fitted) for i in ready for s in self.functions[i].statistics]
-            values = list(relation.aggregate(wanted))
             texts = {}
-            for i in ready:
-                count = len(self.functions[i].statistics)
-                texts[i] = f"({_filled(self.functions[i].replay(values[:count]), fitted)})"
-                del values[:count]
+            # Strings are counted in a query of their own: DuckDB then counts codes of its dictionaries, which
+            # it unpacks when numbers stand beside them (measured: 0.35 s in two queries, 0.53 s in one).
+            for group in (False, True):
+                chosen = [i for i in ready if self.functions[i].counts_terms is group]
+                wanted = [_filled(s, fitted) for i in chosen for s in self.functions[i].statistics]
+                values = list(relation.aggregate(wanted)) if wanted else []
+                for i in chosen:
+                    count = len(self.functions[i].statistics)
+                    texts[i] = f"({_filled(self.functions[i].replay(values[:count]), fitted)})"
+                    del values[:count]
             fitted.update(texts)
         items = tuple(TransformItem(i.name, without_places(_filled(i.sql, fitted)), i.needs) for i in self.items)
         return Transform(items, self.text)

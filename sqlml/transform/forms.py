@@ -24,13 +24,14 @@ class Analytic:
     `statistics` are DuckDB aggregates over the training rows; `replay(values)` is the expression with
     their values as literals. `window` is the same for any query, with the aggregates as windows.
     `lookup(source)`, where there is one, is a faster form of `window` that reads its statistics from
-    the rows of `source` (a text `FROM ... WHERE ...`).
+    the rows of `source` (a text `FROM ... WHERE ...`). `counts_terms` marks statistics that count strings.
     """
 
     statistics: tuple[str, ...]
     replay: Callable[[Sequence[object]], str]
     window: str
     lookup: Callable[[str], str] | None = None
+    counts_terms: bool = False
 
 
 @dataclass(frozen=True, slots=True)

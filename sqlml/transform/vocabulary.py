@@ -102,7 +102,7 @@ def label_encoder(call: Call) -> Analytic:
 
     vocabulary = f"list_sort({_terms_of(ranked.format(f'(histogram({x}) OVER ())'))})"
     window = f"CAST(coalesce(list_position({vocabulary}, {x}), 0) AS BIGINT)"
-    return Analytic((statistic,), replay, window, lookup)
+    return Analytic((statistic,), replay, window, lookup, counts_terms=True)
 
 
 def _index_of(x: str, terms: Sequence[tuple[str, int, int, float]]) -> str:
@@ -145,7 +145,7 @@ def one_hot_encoder(call: Call) -> Analytic:
     terms = _terms_of(ranked.format(f"(histogram({x}) OVER ())"))
     index = f"CAST(coalesce(list_position(list_sort({terms}), {x}), 0) AS BIGINT)"
     window = item(index, f"({terms})[1]" if drop else None)
-    return Analytic((ranked.format(f"histogram({x})"),), replay, window, lookup)
+    return Analytic((ranked.format(f"histogram({x})"),), replay, window, lookup, counts_terms=True)
 
 
 # ---------------------------------------------------------------- arrays of strings
@@ -220,7 +220,7 @@ def _of_arrays(call: Call, body: str, value: str, by_place: bool) -> Analytic:
 
     terms = f"list_sort({_terms_of(ranked.format(_documents_window(x)))})"
     window = let(terms, "_v", _in_array(x, "list_position(_v, t)", body))
-    return Analytic((ranked.format(_documents(x)),), replay, window, lookup)
+    return Analytic((ranked.format(_documents(x)),), replay, window, lookup, counts_terms=True)
 
 
 def multi_hot_encoder(call: Call) -> Analytic:
@@ -272,7 +272,7 @@ def tf_idf(call: Call) -> Analytic:
         return call.guarded(0, TEXTS, weighted)
 
     window = _tf_idf_window(x, ranked.format(_documents_window(x)))
-    return Analytic((ranked.format(_documents(x)), f"count({x})"), replay, window, lookup)
+    return Analytic((ranked.format(_documents(x)), f"count({x})"), replay, window, lookup, counts_terms=True)
 
 
 def _tf_idf_window(x: str, ranked: str) -> str:
