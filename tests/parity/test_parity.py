@@ -16,7 +16,9 @@ CASES = json.loads((HERE / "cases.json").read_text(encoding="utf-8"))
 TABLES = json.loads((HERE / "tables.json").read_text(encoding="utf-8"))
 
 #: Cases that are known not to be met, each with the reason. A case that starts to pass must leave this table.
-NOT_MET: dict[str, str] = {}
+NOT_MET: dict[str, str] = {
+    "arima_plus.explain_history_steps": "how the service finds and sizes step changes is not published, and ours differ"
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
