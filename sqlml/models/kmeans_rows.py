@@ -24,7 +24,7 @@ from sqlml.schema import quote_name
 
 #: The encoded rows are kept in memory up to this size, or an eighth of DuckDB's memory limit if that is less.
 CACHE_BYTES = 512 * 2**20
-#: Kept rows have double precision up to this size.
+#: Rows have double precision while they are smaller than this, single precision beyond.
 DOUBLE_BYTES = 64 * 2**20
 #: Starting rows are drawn from about so many rows.
 SAMPLE = 10_000
@@ -60,18 +60,22 @@ def training_rows(
         yield Rows(X, codes)
 
 
-def packed(data: TrainingData, geo: Geometry, kind: type = np.float64) -> Iterator[Packed]:
-    """The training rows in blocks, packed for the kernel, in numbers of `kind`."""
+def packed(data: TrainingData, geo: Geometry) -> Iterator[Packed]:
+    """The training rows block by block, in the precision that their number asks for."""
+    kind = np.float64 if 8 * _cells(data, geo) <= DOUBLE_BYTES else np.float32
     for rows in training_rows(data.train, data.design, offset(data.design, geo.cosine), kind=kind):
         yield kernel.packed(rows, geo)
 
 
 def cached(data: TrainingData, geo: Geometry) -> list[Packed] | None:
     """All rows, when they are small enough to be kept."""
-    cells = data.rows * (geo.dense + 2 + geo.cosine + len(geo.levels))
-    if 4 * cells > min(CACHE_BYTES, memory_limit(data.train) // 8):
+    if 4 * _cells(data, geo) > min(CACHE_BYTES, memory_limit(data.train) // 8):
         return None
-    return list(packed(data, geo, np.float64 if 8 * cells <= DOUBLE_BYTES else np.float32))
+    return list(packed(data, geo))
+
+
+def _cells(data: TrainingData, geo: Geometry) -> int:
+    return data.rows * (geo.dense + 2 + geo.cosine + len(geo.levels))
 
 
 def memory_limit(relation: Relation) -> int:

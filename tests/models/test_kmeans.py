@@ -176,6 +176,25 @@ def test_all_roads_give_the_same_clusters(con, monkeypatch, distance, standardiz
             np.testing.assert_allclose(ours, theirs, rtol=1e-8)
 
 
+def test_numbers_alone_by_all_roads(con, monkeypatch):
+    answers = []
+    for cache, few in ((kmeans_rows.CACHE_BYTES, kmeans.FEW_PRODUCTS), (0, kmeans.FEW_PRODUCTS), (0, 0)):
+        monkeypatch.setattr(kmeans_rows, "CACHE_BYTES", cache)
+        monkeypatch.setattr(kmeans, "FEW_PRODUCTS", few)
+        create(con, select="a, b", num_clusters=4)
+        answers.append(centroids(con))
+    for other in answers[1:]:
+        np.testing.assert_allclose(other, answers[0], rtol=1e-9)
+
+
+def test_single_precision_of_many_rows(con, monkeypatch):
+    create(con, select="a, b", num_clusters=4)
+    first = centroids(con)
+    monkeypatch.setattr(kmeans_rows, "DOUBLE_BYTES", 0)
+    create(con, select="a, b", num_clusters=4)
+    np.testing.assert_allclose(centroids(con), first, rtol=1e-5)
+
+
 def test_cosine_distances(con):
     con.duckdb.execute(
         "CREATE TABLE c AS SELECT * FROM (VALUES (1, 0.1), (2, 0.3), (0.1, 5), (0.2, 3), (0, 0)) AS v(x, y)"
