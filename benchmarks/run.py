@@ -15,8 +15,10 @@ from typing import Any
 from benchmarks import (
     als,
     arima,
+    contribution,
     describe,
     dnn,
+    explain,
     flat,
     kmeans,
     linear,
@@ -27,6 +29,7 @@ from benchmarks import (
     startup,
     transform,
     trees,
+    tuning,
 )
 from benchmarks.harness import (
     MARK,
@@ -57,6 +60,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "trees": trees.BENCHMARK,
     "predict_trees": trees.PREDICT,
     "trees_limited": trees.LIMITED,
+    "explain": explain.BENCHMARK,
+    "contribution": contribution.BENCHMARK,
+    "tuning": tuning.BENCHMARK,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sqlml import encode
+from sqlml.arrow import integers
 from sqlml.errors import Cancelled, Error, SchemaError, TrainingError
 from sqlml.functions.measure import Rows
 from sqlml.functions.scoring import scored
@@ -29,11 +31,13 @@ from sqlml.models.tuning import Shared, Trial
 from sqlml.plan.session import Session
 from sqlml.progress import Progress, Run
 from sqlml.relation import LocalRelation
-from sqlml.schema import Column
+from sqlml.schema import Column, quote_name
 from sqlml.tune.search import Search, searcher
 from sqlml.tune.spaces import read_spaces
 
 PATIENCE = 30
+#: Rows whose predictions are explained for the global attributions, and orders in which their columns are switched.
+EXPLAINED, ORDERS = 100, 6
 #: The best trials that may become members.
 LIBRARY = 40
 _TREES = {"max_iterations": 300, "min_rel_progress": 1e-3}
@@ -271,8 +275,14 @@ def _predictions(session: Session, trained: Trained, member: Member, data: Train
     )
     held = data.evaluation
     source = f"(SELECT *, rowid AS __row FROM {held.sql()})"
-    found = scored(session.database, one, source, (*held.columns, Column("__row", "BIGINT")))
-    k = len(data.label.classes)
+    return _scores(session, one, source, (*held.columns, Column("__row", "BIGINT")))
+
+
+def _scores(session: Session, trained: Trained, source: str, columns: tuple[Column, ...]) -> F64:
+    """(n,) numbers or probabilities of the second class, or (n, k), in the order of the column `__row`."""
+    assert trained.label is not None
+    found = scored(session.database, trained, source, columns)
+    k = len(trained.label.classes)
     value = found.score.list() if k > 2 else found.score.value(1 if k == 2 else 0)
     Rows(session.database).know(found)
     table = session.database.table(f"SELECT {value} AS p FROM {found.sql} ORDER BY __row")
@@ -281,3 +291,43 @@ def _predictions(session: Session, trained: Trained, member: Member, data: Train
         flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
         return flat.reshape(len(column), k)
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+# ---------------------------------------------------------------- attributions
+
+
+def attributions(session: Session, trained: Trained, held: LocalRelation, seed: int) -> F64:
+    """(input columns,): mean absolute Shapley values of the ensemble's prediction, sampled.
+
+    Each of EXPLAINED rows is reached from a random other row by switching the columns over in random order; what
+    the prediction (a classifier's probability of the row's own predicted class) moves by is the column's.
+    Source: Strumbelj & Kononenko 2014, "Explaining prediction models and individual predictions".
+    """
+    names = [c.name for c in trained.inputs]
+    d = len(names)
+    items = ", ".join(quote_name(n) for n in names)
+    query = f"SELECT {items} FROM {held.sql()} ORDER BY hash({items}) LIMIT {EXPLAINED}"
+    rows = session.database.table(query).combine_chunks()
+    n = rows.num_rows
+    rng = np.random.default_rng([seed, 11])
+    own = np.repeat(np.arange(n), ORDERS)
+    other = rng.integers(0, n, n * ORDERS)
+    place = rng.permuted(np.tile(np.arange(d), (n * ORDERS, 1)), axis=1)  # when each column is switched
+    step = np.arange(d + 1)
+    mixed = {}
+    for j, name in enumerate(names):
+        index = np.where(place[:, [j]] < step, own[:, None], other[:, None]).ravel()
+        mixed[name] = rows.column(name).take(integers(index))
+    table = pa.table({**mixed, "__row": integers(np.arange(n * ORDERS * (d + 1)))})
+    name = session.database.fresh_name("mixed")
+    session.database.register(name, table)
+    try:
+        bare = replace(trained, transform=None)
+        found = _scores(session, bare, name, (*trained.inputs, Column("__row", "BIGINT")))
+    finally:
+        session.database.unregister(name)
+    value = found.reshape(n * ORDERS, d + 1, -1)
+    output = value[:, -1].argmax(axis=1) if value.shape[2] > 1 else np.zeros(len(value), np.int64)
+    moved = np.diff(value[np.arange(len(value)), :, output], axis=1)
+    by_column = np.take_along_axis(moved, place, axis=1).reshape(n, ORDERS, d).mean(axis=1)
+    return np.asarray(np.abs(by_column).mean(axis=0))

@@ -253,7 +253,8 @@ def automatic(
     found = automl.search(session, trained, replace(data, evaluation=held), trained.design.columns, whole, run)
     run.tell("evaluating")
     metrics, evaluation = measured(session, plan, found, test or held)
-    return replace(found, metrics=metrics, evaluation=evaluation)
+    shares = automl.attributions(session, found, test or held, run.seed)
+    return replace(found, metrics=metrics, evaluation={**evaluation, "attributions": shares})
 
 
 def _table_of(session: Session, part: Relation | None) -> LocalRelation | None:

@@ -52,6 +52,8 @@ def test_regression_finds_an_ensemble_and_lists_its_trials(con):
     assert [b[0] for b in board[:4]] == types[: len(board)]  # a slow machine does not come to all of them
     assert sum(b[1] for b in board) == pytest.approx(1.0, abs=1e-3)
     assert min(b[4] for b in board if b[4] is not None) == next(b[4] for b in board if b[3])
+    explained = rows(con, "SELECT * FROM ML.GLOBAL_EXPLAIN(MODEL m)")
+    assert [f for f, _ in explained] == ["x", "c"] and explained[0][1] > explained[1][1] > 0.0
     predicted = rows(con, "SELECT predicted_y, y FROM ML.PREDICT(MODEL m, TABLE t) ORDER BY i LIMIT 20")
     assert sum((p - y) ** 2 for p, y in predicted) / 20 < 1.0
 

@@ -241,12 +241,13 @@ def _global_explain(call: Call) -> Computed:
         raise NotSupportedError(
             f"the model {trained.path} was trained without global attributions.", span=call.span, hint=hint
         )
-    names = [f.name for f in trained.design.features]
+    names = [f.name for f in trained.design.features] or [c.name for c in trained.inputs]
     if not call.settings.class_level_explain:
         columns = (Column("feature", "VARCHAR"), Column("attribution", "DOUBLE"))
         return Computed(columns, _table(names, stored["attributions"][None, :], None, None))
     if "class_attributions" not in stored:
-        text = f"CLASS_LEVEL_EXPLAIN must be given only for classifiers. {trained.path} is a {trained.model}."
+        text = "CLASS_LEVEL_EXPLAIN must be given only for classifiers (not of AutoML)."
+        text += f" {trained.path} is a {trained.model}."
         raise OptionError(text, span=call.span)
     assert trained.label is not None
     lead = (Column("class_name", "VARCHAR"), Column("feature", "VARCHAR"), Column("attribution", "DOUBLE"))
