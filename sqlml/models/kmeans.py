@@ -1,11 +1,13 @@
-"""KMEANS: Lloyd's algorithm, over encoded rows in memory while they are few, by SQL sums beyond that.
+"""KMEANS: Lloyd's algorithm, over encoded rows in memory while they are few, over the table itself beyond that.
 
 In memory a step costs what the fastest libraries need; the rows are then kept at most `CACHE_BYTES` large, in
 single precision above `DOUBLE_BYTES`. Beyond the limit memory does not grow with the rows: a step is one
-GROUP BY inside DuckDB, or, where that would be dear (many centers and columns), a pass over Arrow batches. On
-3 million rows of 10 numbers and 8 centers a pass costs 0.54 s of processor time by SQL and 0.31 s over batches,
-with 4 columns and 4 centers 0.17 s either way, and DuckDB uses all cores. Starting rows are chosen by a hash of their content, so that neither the order of
-the rows nor the number of threads matters.
+GROUP BY inside DuckDB, or, where that would be dear (many centers and columns), a pass over Arrow batches.
+On 3 million rows of 10 numbers with 8 centers a step costs 0.54 s of processor time by SQL and 0.31 s over
+batches; of 4 numbers with 4 centers 0.17 s either way, and DuckDB uses all cores.
+
+Starting rows are chosen by a hash of their content, so that neither the order of the rows nor the number of
+threads matters.
 """
 
 from __future__ import annotations
