@@ -10,7 +10,7 @@ from sqlml.errors import NotSupportedError
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.functions.inspect import fixed
 from sqlml.models.automl import AutoMl, goal
-from sqlml.models.base import Fixed, Trained
+from sqlml.models.base import Fixed, Task, Trained
 from sqlml.options import declarations
 from sqlml.schema import quote_name
 from sqlml.tune import objective_of
@@ -86,8 +86,11 @@ def _plain(value: Any) -> tuple[str, pa.DataType]:
     return _TYPES["FLOAT64" if isinstance(value, float) else "STRING"]
 
 
+#: Tasks of the model types that are tuned.
+TUNED = frozenset({Task.REGRESSION, Task.CLASSIFICATION, Task.CLUSTERING, Task.REDUCTION, Task.RECOMMENDATION})
 TRIAL_INFO = TableFunction(
     name="ML.TRIAL_INFO",
     doc="The trials of a tuned model: hyperparameters, metric, losses, status.",
     run=_trial_info,
+    tasks=TUNED,
 )
