@@ -45,7 +45,7 @@ def setup(task: Task) -> Any:
 
 def rows_of(con: Any, sql: str) -> int:
     """Read a query to its end."""
-    return sum(batch.num_rows for batch in con.execute(sql).fetch_record_batch())
+    return int(con.execute(sql).arrow().num_rows)
 
 
 def predict(con: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.harness import Benchmark, Median, Side, Target, Task
 
-#: Table -> (label, regression); scikit-learn's and pydataset-free, repeated to `rows` with a little noise.
+#: Table -> whether it is a regression; scikit-learn's, repeated to `rows` with a little noise.
 TABLES = {
     "wine": False,
     "breast_cancer": False,
@@ -96,6 +96,7 @@ def run_by_hand(con: Any) -> dict[str, float]:
         def fit(trial: Any, part: Any = part, y: Any = y, k: int = k, objective: str = objective) -> Any:
             settings = {
                 "objective": objective,
+                "nthread": con.duckdb.execute("SELECT current_setting('threads')").fetchone()[0],
                 "alpha": trial.suggest_float("alpha", 1e-14, 10.0, log=True),
                 "lambda": trial.suggest_float("lambda", 1e-14, 10.0, log=True),
                 "max_depth": trial.suggest_int("max_depth", 1, 10),
