@@ -399,13 +399,22 @@ def rounds(raw: bytes) -> int:
     return int(load(raw).num_boosted_rounds())
 
 
+@lru_cache(maxsize=4)
+def _threaded(raw: bytes) -> Any:
+    """The booster on all cores: contributions of 2,048 rows are work enough, and DuckDB asks for them one by one."""
+    import xgboost as xgb
+
+    load(raw)  # refuses damaged bytes
+    return xgb.Booster(model_file=bytearray(raw))
+
+
 def contributions(raw: bytes, X: F32, *, approximate: bool = False, categorical: tuple[bool, ...] = ()) -> F64:
     """(n, outputs, p + 1): what each column adds to the raw output (log odds, logit, number); the baseline last."""
     import xgboost as xgb
 
     kinds = feature_types(categorical)
     matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
-    found = load(raw).predict(matrix, pred_contribs=True, approx_contribs=approximate, validate_features=False)
+    found = _threaded(raw).predict(matrix, pred_contribs=True, approx_contribs=approximate, validate_features=False)
     return np.asarray(found, np.float64).reshape(len(X), -1, X.shape[1] + 1)
 
 
