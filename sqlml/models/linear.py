@@ -59,7 +59,9 @@ class LinearReg(Glm):
         moments = data.once("moments", lambda: _moments(data, lay))
         l1, l2 = penalties(lay, 1, options.l1_reg, options.l2_reg)
         total = moments.scalars[0]
-        if options.optimize_strategy == "BATCH_GRADIENT_DESCENT":
+        # The service takes the normal equations under AUTO_STRATEGY even when a strategy of rates is written.
+        rates = {"learn_rate", "ls_init_learn_rate"} & data.given
+        if options.optimize_strategy == "BATCH_GRADIENT_DESCENT" or rates:
             beta = self._descend(data, options, run, lay, moments, l1, l2)
         else:
             beta = _exact(moments, total, l1[0], l2[0])[None, :]
