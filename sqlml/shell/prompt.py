@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ def converse(session: Session) -> int:
     """Read and run until the user leaves; returns the exit code."""
     import sqlml
 
+    # A parent that runs its children in the background leaves SIGINT ignored; who sits at a prompt wants Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cache = NameCache(session)
     prompt = _prompt(session, cache)
     app = prompt.app
@@ -67,10 +70,10 @@ def _loop(session: Session, prompt: PromptSession[str], cache: NameCache) -> int
             break
         try:
             session.script(text, keep_going=True)
-        except KeyboardInterrupt:  # before the statement had begun: the database was still being opened
+            if session.changed:
+                cache.prepare()
+        except KeyboardInterrupt:  # before the statement had begun or after it had ended: the shell stays
             session.complain("the statement was cancelled.", plain=True)
-        if session.changed:
-            cache.prepare()
     return 0
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pathlib
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 
 import pexpect
 import pytest
+from pexpect import fdpexpect
 
 PROMPT = "sqlml>"
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
@@ -32,26 +37,36 @@ class Terminal:
         for name in {"NO_COLOR", "COLUMNS", "LINES"} - set(env):
             environment.pop(name, None)
         self.started = time.perf_counter()
-        self.child = pexpect.spawn(
-            sys.executable,
-            ["-m", "sqlml.shell", *arguments],
+        # `setsid --ctty` and Popen instead of `pexpect.spawn`: no Python code runs in a fork of a worker with threads.
+        screen, keyboard = pty.openpty()
+        fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", sys.executable, "-m", "sqlml.shell", *arguments],
             env=environment,
-            dimensions=(rows, columns),
-            timeout=20,
-            encoding="utf-8",
             cwd=str(pathlib.Path(__file__).parents[2]),
+            stdin=keyboard,
+            stdout=keyboard,
+            stderr=keyboard,
         )
-        self.child.expect_exact(PROMPT)
+        os.close(keyboard)
+        self.child = fdpexpect.fdspawn(screen, timeout=20, encoding="utf-8")
+        try:
+            self.child.expect_exact(PROMPT)
+        except pexpect.EOF:
+            status = self.process.wait(20)
+            pytest.fail(f"the shell ended with {status} before its first prompt and printed {self.child.before!r}")
         self.seconds_to_prompt = time.perf_counter() - self.started
 
     def run(self, text: str, until: str) -> str:
         """Type a text and Enter; what was printed up to `until` (a pattern), without escapes."""
-        self.child.send(text + "\r")
+        self.type(text + "\r")
         self.child.expect(until)
         seen = self.child.before + self.child.after
         return _ESCAPE.sub("", seen)
 
     def type(self, text: str) -> None:
+        """Press keys, at a person's pace: what is typed before the prompt is drawn goes to the terminal's own editor."""
+        time.sleep(0.1)
         self.child.send(text)
 
     def wait(self, pattern: str) -> str:
@@ -59,17 +74,28 @@ class Terminal:
         return _ESCAPE.sub("", self.child.before + self.child.after)
 
     def leave(self) -> int:
-        self.child.send("\x04")
-        self.child.expect(pexpect.EOF)
+        for _ in range(20):
+            self.type("\x04")
+            if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=1) == 0:
+                break
         self.child.close()
-        return int(self.child.exitstatus)
+        return self.process.wait(20)
+
+    def end(self) -> None:
+        """Close the window: the shell gets SIGHUP, as from a terminal that is closed."""
+        self.child.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture
 def terminal(tmp_path: pathlib.Path) -> Iterator[Terminal]:
     it = Terminal(tmp_path)
     yield it
-    it.child.close(force=True)
+    it.end()
 
 
 def test_a_query_over_several_lines(terminal: Terminal) -> None:
@@ -155,6 +181,14 @@ def test_ctrl_c_stops_a_training(terminal: Terminal) -> None:
     terminal.wait("cancelled")
     terminal.wait(PROMPT)
     assert "0 rows" in terminal.run("SHOW MODELS;", r"\(0 rows")
+
+
+def test_ctrl_c_right_after_a_statement(terminal: Terminal) -> None:
+    for _ in range(5):
+        terminal.run("SELECT 1 AS x;", r"\(1 row")
+        terminal.child.send("\x03")
+        terminal.wait(PROMPT)
+    assert "9" in terminal.run("SELECT 4 + 5 AS x;", r"\(1 row")
 
 
 def test_ctrl_c_at_the_prompt_drops_the_line(terminal: Terminal) -> None:
