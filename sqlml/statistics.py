@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from sqlml.errors import DataError
-from sqlml.relation import Relation
-from sqlml.schema import Type, quote_literal, quote_name
+from sqlml.kernels.types import F64
+from sqlml.relation import LocalRelation, Relation
+from sqlml.schema import Column, Type, quote_literal, quote_name
+
+#: Medians and profiles are of all rows up to so many, then of a sample chosen by content.
+SAMPLE_ROWS = 200_000
+#: Products around a centre farther from the mean than so many deviations would lose digits.
+_FAR = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,95 @@ def _guarded_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, Num
         n, mean, stddev, low, high, nans = values[6 * i : 6 * i + 6]
         found[r.name] = NumberStatistics(n, mean, stddev, low, high, bool(nans))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Sums of the products of (1, columns less `center`) over rows without a NULL in any of the columns.
+
+    Args:
+        sql: the columns, DOUBLE.
+        center: (p,): numbers near the middle of the columns.
+        sums: (p + 1, p + 1).
+    """
+
+    sql: tuple[str, ...]
+    center: tuple[float, ...]
+    sums: F64
+
+    def less(self, part: Relation) -> Products:
+        """Those of the rows without a part of them."""
+        names, terms = _product_terms(self.sql, self.center)
+        return replace(self, sums=self.sums - _square(part.sums(terms, let=names).values[0], len(self.sql)))
+
+
+def statistics_with_products(
+    relation: LocalRelation, raw: Sequence[Raw], others: Sequence[Raw], near: Mapping[str, float | None]
+) -> tuple[dict[str, NumberStatistics], Products | None]:
+    """Like `number_statistics`, and the products of the raw numbers and others from the same pass.
+
+    The products are None when a column has NULL, NaN or infinities, or lies far from `near`.
+    """
+    wanted = [*raw, *others]
+    center = tuple(float(near.get(r.source) or 0.0) for r in wanted)
+    sql, p = tuple(r.sql for r in wanted), len(wanted)
+    names, terms = _product_terms(sql, center)
+    items = ", ".join(f"{e} AS {n}" for n, e in names.items())
+    shifted = replace(relation, source=f"(SELECT *, {items} FROM {relation.source})")
+    extremes = [f"{f}({r.sql})" for r in wanted for f in ("count", "min", "max")]
+    values = shifted.aggregate([*(f"sum({t})" for t in terms), *extremes])
+    rows, told = values[0], values[len(terms) :]
+    counts, lows, highs = told[::3], told[1::3], told[2::3]
+    if not rows or any(n != rows for n in counts) or not all(math.isfinite(v) for v in (*lows, *highs)):
+        return number_statistics(relation, raw, near), None
+    sums = _square(np.array(values[: len(terms)], np.float64), p)
+    gap, square = sums[0, 1:] / rows, np.diag(sums)[1:]
+    spread = np.maximum(square - rows * gap**2, 0.0)
+    if not np.isfinite(sums).all() or (rows * gap**2 > _FAR**2 * spread).any():
+        means = {r.source: c + float(g) for r, c, g in zip(wanted, center, gap, strict=True)}
+        return number_statistics(relation, raw, means), None
+    deviation = np.sqrt(spread / (rows - 1)).tolist() if rows > 1 else [None] * p
+    found = {
+        r.name: NumberStatistics(int(rows), center[i] + float(gap[i]), deviation[i], lows[i], highs[i])
+        for i, r in enumerate(raw)
+    }
+    return found, Products(sql, center, sums)
+
+
+def _product_terms(sql: Sequence[str], center: Sequence[float]) -> tuple[dict[str, str], list[str]]:
+    """Names of the columns less their centre, and the upper triangle of the products of (1, those)."""
+    names = {f"__d{i}": f"({x} - {quote_literal(c)})" for i, (x, c) in enumerate(zip(sql, center, strict=True))}
+    listed = list(names)
+    pairs = [f"{a} * {b}" for i, a in enumerate(listed) for b in listed[i:]]
+    return names, ["1.0::DOUBLE", *listed, *pairs]
+
+
+def _square(values: F64, p: int) -> F64:
+    """(p + 1, p + 1) of its upper triangle."""
+    found = np.zeros((p + 1, p + 1))
+    found[np.triu_indices(p + 1)] = values
+    return found + np.triu(found, 1).T
+
+
+def sample_of(relation: LocalRelation, columns: Sequence[Column], rows: int) -> LocalRelation:
+    """All rows when they are few, else a copy of rows chosen by their content: the same on every run."""
+    every = 1 + rows // SAMPLE_ROWS
+    if every == 1 or not columns:
+        return relation
+    names = [quote_name(c.name) for c in columns]
+    part = relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
+    kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")
+    sample = LocalRelation(relation.database, kept, tuple(columns))
+    # Rows that differ too little to choose among them are all read.
+    return sample if sample.count() > rows // every // 20 else relation
+
+
+def medians_of(sample: LocalRelation, columns: Sequence[Column]) -> dict[str, float | None]:
+    """Nearest-rank medians."""
+    if not columns:
+        return {}
+    values = sample.aggregate([f"quantile_disc({quote_name(c.name)}::DOUBLE, 0.5)" for c in columns])
+    return {c.name: v for c, v in zip(columns, values, strict=True)}
 
 
 def level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tuple[str | None, ...], tuple[int, ...]]]:

@@ -28,12 +28,18 @@ from sqlml.plan.session import Session
 from sqlml.progress import Listener, Run
 from sqlml.relation import LocalRelation, Relation, Remainder
 from sqlml.schema import Column, Kind, find, quote_name
-from sqlml.split import Split, split
-from sqlml.statistics import NumberStatistics, number_statistics
+from sqlml.split import AUTO_EVAL_ROWS, Split, split
+from sqlml.statistics import (
+    NumberStatistics,
+    Products,
+    Raw,
+    medians_of,
+    number_statistics,
+    sample_of,
+    statistics_with_products,
+)
 from sqlml.tune import Attempt, objective_of, run_trials
 
-#: Medians and profiles are of all rows up to so many, then of a sample chosen by content.
-SAMPLE_ROWS = 200_000
 #: Held-out rows up to this share of the training rows are subtracted from sums rather than filtered out.
 SMALL_SHARE = 0.05
 
@@ -125,9 +131,10 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         raise DataError(f"the training query must return at least {plan.model.min_rows} rows. Got {rows}.")
     relation = replace(relation, rows=rows)
     before = feature_columns(plan, plan.columns)
-    sample = _sample(relation, before, rows)
-    medians = _medians(sample, [c for c in before if c.kind is Kind.NUMERIC])
-    numbers = number_statistics(relation, encode.number_features(before), medians)
+    label_number = _label_number(plan)
+    sample = sample_of(relation, (*before, *label_number), rows)
+    medians = medians_of(sample, [c for c in (*before, *label_number) if c.kind is Kind.NUMERIC])
+    numbers, products = _numbers(plan, relation, before, label_number, rows, medians)
     transform, columns, data = None, plan.columns, relation
     if plan.transform is not None:
         transform = plan.transform.fit(relation)
@@ -150,7 +157,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     weight = plan.model.weight(plan.options, label)
     training = TrainingData(
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
-        plan.given, _extra(session, plan), _device(session),
+        plan.given, _extra(session, plan), _device(session), products=_of_training(products, parts),
     )  # fmt: skip
     searched = bool(plan.dimensions) or isinstance(plan.model, AutoMl)
     state = None if searched else plan.model.train(training, plan.options, run)
@@ -188,6 +195,38 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     metrics, evaluation = measured(session, plan, trained, parts.held_out)
     evaluation = {**evaluation, **attributed(session, trained, parts.held_out)}
     return replace(trained, metrics=metrics, evaluation=evaluation)
+
+
+def _label_number(plan: CreatePlan) -> tuple[Column, ...]:
+    """The label when it is a number that is fitted as it is."""
+    if plan.label is None or plan.transform is not None or plan.model.task is not Task.REGRESSION:
+        return ()
+    return (plan.label,) if plan.label.kind is Kind.NUMERIC else ()
+
+
+def _numbers(
+    plan: CreatePlan,
+    relation: LocalRelation,
+    columns: tuple[Column, ...],
+    label: tuple[Column, ...],
+    rows: int,
+    medians: Mapping[str, float | None],
+) -> tuple[dict[str, NumberStatistics], Products | None]:
+    """Statistics of the numbers; for a model that is made of products of columns those too, from the same pass."""
+    raw = encode.number_features(columns)
+    method = plan.model.split(plan.options).method
+    whole = method == "NO_SPLIT" or (method == "AUTO_SPLIT" and SMALL_SHARE * rows > AUTO_EVAL_ROWS)
+    if plan.transform is None and whole and plan.model.takes_products(plan.options, rows, len(raw)):
+        target = [Raw("number", c.name, Label(c.name, c.sql_type).sql, c.name, c.type) for c in label]
+        return statistics_with_products(relation, raw, target, medians)
+    return number_statistics(relation, raw, medians), None
+
+
+def _of_training(products: Products | None, parts: Split) -> Products | None:
+    """The products of the rows that train, when those of all rows tell them."""
+    if products is None or parts.evaluation is None:
+        return products
+    return products.less(parts.train.part) if isinstance(parts.train, Remainder) else None
 
 
 def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingData, parts: Split, run: Run) -> Trained:
@@ -427,24 +466,3 @@ def _statistics(c: Column, name: str) -> dict[str, str]:
     if c.kind is Kind.SET:
         return {"category_count": f"len(list_distinct(flatten(list(DISTINCT {name}))))", "null_count": nulls}
     return {"category_count": f"count(DISTINCT {name})", "null_count": nulls}
-
-
-def _sample(relation: LocalRelation, columns: Sequence[Column], rows: int) -> LocalRelation:
-    """All rows when they are few, else a copy of rows chosen by their content: the same on every run."""
-    every = 1 + rows // SAMPLE_ROWS
-    if every == 1 or not columns:
-        return relation
-    names = [quote_name(c.name) for c in columns]
-    part = relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
-    kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")
-    sample = LocalRelation(relation.database, kept, tuple(columns))
-    # Rows that differ too little to choose among them are all read.
-    return sample if sample.count() > rows // every // 20 else relation
-
-
-def _medians(sample: LocalRelation, columns: Sequence[Column]) -> dict[str, float | None]:
-    """Nearest-rank medians."""
-    if not columns:
-        return {}
-    values = sample.aggregate([f"quantile_disc({quote_name(c.name)}::DOUBLE, 0.5)" for c in columns])
-    return {c.name: v for c, v in zip(columns, values, strict=True)}

@@ -28,6 +28,7 @@ from sqlml.progress import Run
 from sqlml.relation import Relation
 from sqlml.schema import Column, quote_literal, quote_name
 from sqlml.split import SplitPlan
+from sqlml.statistics import Products
 
 
 class Task(enum.Enum):
@@ -103,6 +104,7 @@ class TrainingData:
         extra: further queries of CREATE MODEL, such as custom_holiday.
         device: SET sqlml.device: "auto", "cpu" or "cuda".
         shared: what the trials of one tuning share; None for a single training.
+        products: sums of the products of the training rows' numbers, when `Model.takes_products` wanted them.
     """
 
     train: Relation
@@ -118,6 +120,7 @@ class TrainingData:
     extra: Mapping[str, Relation] = field(default_factory=dict)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     shared: Shared | None = None
+    products: Products | None = None
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """A value made from the rows alone, whatever is tuned: the trials of one tuning share it."""
@@ -320,6 +323,10 @@ class Model(Generic[O, S]):
                 getattr(options, "num_trials", None) is not None,
             )
         return SplitPlan("NO_SPLIT")
+
+    def takes_products(self, options: O, rows: int, numbers: int) -> bool:
+        """Whether training starts from the sums of products of so many numbers over so many rows."""
+        return False
 
     def weight(self, options: O, label: Label | None) -> str | None:
         """SQL of the weight of a row, or None."""

@@ -21,7 +21,7 @@ from sqlml.models.glm import (
     refuse_wide_p_values,
     start,
 )
-from sqlml.models.moments import BlockGram, Layout, Moments, block_targets, layout, sql_moments
+from sqlml.models.moments import BlockGram, Layout, Moments, block_targets, known_moments, layout, sql_moments
 from sqlml.progress import Run
 from sqlml.schema import Column
 
@@ -51,6 +51,9 @@ class LinearReg(Glm):
                 raise OptionError("OPTIMIZE_STRATEGY must not be 'NORMAL_EQUATION' when L1_REG is set.")
             if options.warm_start:
                 raise OptionError("OPTIMIZE_STRATEGY must not be 'NORMAL_EQUATION' with WARM_START.")
+
+    def takes_products(self, options: GlmOptions, rows: int, numbers: int) -> bool:
+        return rows >= SQL_ROWS and numbers <= SQL_COLUMNS
 
     def train(self, data: TrainingData, options: GlmOptions, run: Run) -> GlmState:
         lay = layout(data.design, options.fit_intercept)
@@ -103,7 +106,14 @@ def _moments(data: TrainingData, lay: Layout) -> Moments:
         w = "1.0" if data.weight is None else data.weight
         target = "__y" if data.weight is None else f"({w}) * __y"
         return sql_moments(
-            data.train, data.design, lay, targets=[target], scalars=[w, f"{target} * __y"], weight=data.weight, let=let
+            data.train,
+            data.design,
+            lay,
+            targets=[target],
+            scalars=[w, f"{target} * __y"],
+            weight=data.weight,
+            let=let,
+            known=known_moments(data, lay),
         )
     extra = {"y": y} if data.weight is None else {"y": y, "w": data.weight}
     sums = BlockGram(lay)

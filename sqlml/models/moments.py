@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from sqlml.arrow import floats, texts
-from sqlml.encode import Category, Design, matrix_terms
+from sqlml.encode import Category, Design, Number, matrix_terms
 from sqlml.kernels.gram import Gram
 from sqlml.kernels.types import F64, I64
+from sqlml.models.base import TrainingData
 from sqlml.models.blocks import Block, categories, dense_width
 from sqlml.relation import Relation, lookup
 
@@ -84,25 +85,21 @@ def sql_moments(
     let: Mapping[str, str] | None = None,
     lookups: Mapping[str, pa.Table] | None = None,
     gram: bool = True,
+    known: Moments | None = None,
 ) -> Moments:
-    """Sums by SQL. `weight` is NULL-free SQL, None for 1; targets and scalars are SQL over `let` and `__z<i>`."""
+    """Sums by SQL. `weight` is NULL-free SQL, None for 1; targets and scalars are SQL over `let` and `__z<i>`.
+
+    `known` holds the sums of the columns that are not levels, when they were read already.
+    """
     names = {f"__z{i}": sql for i, (_, sql) in enumerate(matrix_terms(design, trained_rows=True))}
     let = {**names, **(let or {})}
     w = weight or "1.0"
     columns = (["1.0"] if lay.intercept else []) + list(names)
-    q = len(columns)
-    terms = [_product(w, a, b) for i, a in enumerate(columns) for b in columns[i:]] if gram else []
-    terms += [_product(t, a) for t in targets for a in columns] + list(scalars)
-    found = relation.sums(terms, let=let, **(lookups or {})).values[0]
-    dense = np.zeros((q, q))
-    count = 0
-    if gram:
-        upper = np.triu_indices(q)
-        count = len(upper[0])
-        dense[upper] = found[:count]
-        dense = dense + np.triu(dense, 1).T
-    lead = found[count : count + len(targets) * q].reshape(len(targets), q)
-    rest = found[count + len(targets) * q :]
+    if known is None:
+        dense, lead, rest = _plain_sums(relation, columns, w, targets, scalars, let, lookups or {}, gram)
+    else:
+        assert known.gram is not None
+        dense, lead, rest = known.gram.dense, known.targets, known.scalars
     if not lay.categories:
         return Moments(Gram(dense, (), (), (), {}) if gram else None, lead, rest)
     grouped = _grouped(relation, lay, columns, w, targets, let, lookups or {}, gram)
@@ -111,6 +108,68 @@ def sql_moments(
     if not gram:
         return Moments(None, block, rest)
     return Moments(Gram(dense, sizes, grouped.weight, grouped.cross, grouped.pairs), block, rest)
+
+
+def _plain_sums(
+    relation: Relation,
+    columns: Sequence[str],
+    w: str,
+    targets: Sequence[str],
+    scalars: Sequence[str],
+    let: Mapping[str, str],
+    lookups: Mapping[str, pa.Table],
+    gram: bool,
+) -> tuple[F64, F64, F64]:
+    """Products of the columns that are not levels (zeros without `gram`), targets by columns, scalars."""
+    q = len(columns)
+    terms = [_product(w, a, b) for i, a in enumerate(columns) for b in columns[i:]] if gram else []
+    terms += [_product(t, a) for t in targets for a in columns] + list(scalars)
+    found = relation.sums(terms, let=let, **lookups).values[0]
+    dense = np.zeros((q, q))
+    count = 0
+    if gram:
+        upper = np.triu_indices(q)
+        count = len(upper[0])
+        dense[upper] = found[:count]
+        dense = dense + np.triu(dense, 1).T
+    lead = found[count : count + len(targets) * q].reshape(len(targets), q)
+    return dense, lead, found[count + len(targets) * q :]
+
+
+def known_moments(data: TrainingData, lay: Layout) -> Moments | None:
+    """The sums of the columns that are not levels from the products of the statistics' pass; None when they lack some.
+
+    The columns of X and the label are affine in the products' columns, so their products are as well.
+    """
+    products = data.products
+    if products is None or data.weight is not None:
+        return None
+    place = {sql: i + 1 for i, sql in enumerate(products.sql)}
+    plain = [f for f in data.design.features if not isinstance(f, Category)]
+    rows: list[F64] = []
+    width = len(place) + 1
+    if lay.intercept:
+        rows.append(np.eye(1, width)[0])
+    for f in plain:
+        if not isinstance(f, Number) or f.sql not in place:
+            return None
+        row = np.zeros(width)
+        at = place[f.sql]
+        row[0], row[at] = (products.center[at - 1] - f.shift) / f.scale, 1.0 / f.scale
+        rows.append(row)
+    if data.label is not None and data.label.sql not in place:
+        return None
+    q = len(rows)
+    if data.label is not None:
+        row = np.zeros(width)
+        row[0], row[place[data.label.sql]] = products.center[place[data.label.sql] - 1], 1.0
+        rows.append(row)
+    t = np.array(rows)
+    sums = t @ products.sums @ t.T
+    gram = Gram(sums[:q, :q], (), (), (), {})
+    if data.label is None:
+        return Moments(gram, np.zeros((0, q)), np.zeros(0))
+    return Moments(gram, sums[q:, :q], np.array([products.sums[0, 0], sums[q, q]]))
 
 
 def with_levels(relation: Relation, design: Design, lay: Layout, dense: F64) -> Gram:

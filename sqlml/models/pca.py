@@ -32,7 +32,7 @@ from sqlml.models.blocks import Block, decode, dense_width, read
 from sqlml.models.glm import linear_score
 from sqlml.models.kmeans import ACCEPTS
 from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, cut_of, order_statistics, share_of, training_rows
-from sqlml.models.moments import BlockGram, Layout, layout, linear_predictor, sql_moments, with_levels
+from sqlml.models.moments import BlockGram, Layout, known_moments, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
 from sqlml.options import option
 from sqlml.progress import Run
@@ -120,6 +120,9 @@ class Pca(Model[PcaOptions, PcaState]):
         if count is not None and ratio is not None:
             text = "PCA_EXPLAINED_VARIANCE_RATIO must not be given together with NUM_PRINCIPAL_COMPONENTS."
             raise OptionError(text)
+
+    def takes_products(self, options: PcaOptions, rows: int, numbers: int) -> bool:
+        return rows >= SQL_ROWS and numbers <= SQL_COLUMNS
 
     def train(self, data: TrainingData, options: PcaOptions, run: Run) -> PcaState:
         lay = layout(data.design, False)
@@ -240,6 +243,9 @@ def _read(data: TrainingData, lay: Layout) -> _Read:
         for block in read(data.train, data.design):
             sums.add(block, np.ones(len(block)))
         return _Read(sums.gram())
+    known = known_moments(data, lay)
+    if known is not None and known.gram is not None:
+        return _Read(with_levels(data.train, data.design, lay, known.gram.dense))
     if lay.lead <= FEW_COLUMNS:
         gram = sql_moments(data.train, data.design, lay, targets=[]).gram
         assert gram is not None
