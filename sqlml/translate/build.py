@@ -119,7 +119,7 @@ def parse_duckdb(text: str) -> exp.Expression:
     dialect: Any = Dialect.get_or_raise("duckdb")
     root: exp.Expression = dialect.parser().parse(mark_calls(dialect.tokenize(text)), text)[0]
     for node in root.find_all(exp.Anonymous):
-        node.set("this", node.this.lstrip(MARK))
+        node.set("this", node.this.removeprefix(MARK))
     return root
 
 

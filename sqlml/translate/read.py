@@ -21,8 +21,8 @@ from sqlglot.tokens import Token, TokenType
 from sqlml.errors import NotSupportedError, ParseError, Span
 from sqlml.translate.literals import decode
 
-MARK = ":"
-"""First character of the name of a call that is ours to translate."""
+MARK = "__SQLML_CALL_"
+"""Stands before the name of a call that is ours to translate: a plain word, for sqlglot parses names again."""
 
 _NOT_CALLS = frozenset(
     """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
@@ -239,7 +239,7 @@ class Reader:
         place = (details.get("line"), details.get("col"))
         at = next((i for i, t in enumerate(tokens) if (t.line, t.col) == place), len(tokens) - 1)
         token = tokens[at]
-        text = token.text.lstrip(MARK)
+        text = token.text.removeprefix(MARK)
         unfinished = text not in (")", "]") and "Unexpected" not in str(details.get("description"))
         if at == len(tokens) - 1 and unfinished:
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))

@@ -50,6 +50,6 @@ def _is_only_a_name(node: exp.Expression) -> bool:
     if isinstance(parent, exp.Tuple) and isinstance(parent.parent, exp.Insert):
         return bool(parent.arg_key == "this")
     if isinstance(parent, exp.Anonymous) and node.name.upper() in _PARTS:
-        name = str(parent.this).lstrip(MARK).upper()
+        name = str(parent.this).removeprefix(MARK).upper()
         return name == "WEEK" or name.endswith(_PART_FUNCTIONS)
     return False
