@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlml.errors import OptionError
+from sqlml.errors import OptionError, notice
 from sqlml.kernels import glm as solvers
 from sqlml.kernels.gram import inverse_diagonal, lasso, solve
 from sqlml.kernels.types import F64
@@ -31,6 +31,10 @@ SQL_COLUMNS = 48
 SQL_ROWS = 20_000
 
 
+#: Options that say when and how steps are taken.
+_OF_DESCENT = frozenset({"max_iterations", "early_stop", "min_rel_progress", "learn_rate_strategy"})
+
+
 @dataclass(frozen=True)
 class LinearOptions(GlmOptions):
     """Options of LINEAR_REG."""
@@ -51,6 +55,12 @@ class LinearReg(Glm):
                 raise OptionError("OPTIMIZE_STRATEGY must not be 'NORMAL_EQUATION' when L1_REG is set.")
             if options.warm_start:
                 raise OptionError("OPTIMIZE_STRATEGY must not be 'NORMAL_EQUATION' with WARM_START.")
+        idle = sorted(given & _OF_DESCENT)
+        if idle and not _descends(options, given):
+            listed = ", ".join(name.upper() for name in idle)
+            verb = "has" if len(idle) == 1 else "have"
+            text = f"{listed} {verb} no effect, because the normal equations are solved exactly."
+            notice(f"{text} OPTIMIZE_STRATEGY='BATCH_GRADIENT_DESCENT' takes steps.")
 
     def takes_products(self, options: GlmOptions, rows: int, numbers: int) -> bool:
         return rows >= SQL_ROWS and numbers <= SQL_COLUMNS
@@ -62,9 +72,7 @@ class LinearReg(Glm):
         moments = data.once("moments", lambda: _moments(data, lay))
         l1, l2 = penalties(lay, 1, options.l1_reg, options.l2_reg)
         total = moments.scalars[0]
-        # The service takes the normal equations under AUTO_STRATEGY even when a strategy of rates is written.
-        rates = {"learn_rate", "ls_init_learn_rate"} & data.given
-        if options.optimize_strategy == "BATCH_GRADIENT_DESCENT" or rates:
+        if _descends(options, data.given):
             beta = self._descend(data, options, run, lay, moments, l1, l2)
         else:
             beta = _exact(moments, total, l1[0], l2[0])[None, :]
@@ -95,6 +103,15 @@ class LinearReg(Glm):
     def score(self, trained: Trained) -> Score:
         linear = self.score_linear(trained, 1)
         return Score(("__eta0",), let=linear.let, lookups=linear.lookups)
+
+
+def _descends(options: GlmOptions, given: frozenset[str]) -> bool:
+    """Whether steps are taken.
+
+    The service takes the normal equations under AUTO_STRATEGY even when a strategy of rates is written.
+    """
+    rates = {"learn_rate", "ls_init_learn_rate"} & given
+    return options.optimize_strategy == "BATCH_GRADIENT_DESCENT" or bool(rates)
 
 
 def _moments(data: TrainingData, lay: Layout) -> Moments:

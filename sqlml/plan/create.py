@@ -274,7 +274,8 @@ def _transform(
     if label is not None:
         through.append(label.name)
     fragment = statement.transform
-    return plan_transform(fragment.text, fragment.span.start, columns, tuple(through), session.fidelity)
+    start = fragment.span.start
+    return plan_transform(fragment.text, start, columns, tuple(through), session.fidelity, session.user_functions())
 
 
 def feature_columns(plan: CreatePlan, columns: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -53,6 +53,14 @@ class Session:
         values: dict[str, Any] = {name: found}
         self.settings = dataclasses.replace(self.settings, **values)
 
+    def user_functions(self) -> frozenset[str]:
+        """Names of the functions that CREATE FUNCTION made or that the user registered."""
+        rows = self.database.execute(
+            "SELECT DISTINCT function_name FROM duckdb_functions()"
+            " WHERE NOT internal AND NOT starts_with(function_name, 'sqlml_')"
+        )
+        return frozenset(str(r[0]) for r in rows)
+
     @property
     def fidelity(self) -> Literal["best", "bigquery"]:
         """'best' or 'bigquery'."""

@@ -33,12 +33,28 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
         _source(node, like)
         _type_nulls(node.args.get("expression"))
     if isinstance(node.this, exp.Schema):
+        for part in node.this.expressions:
+            _refuse_enforced(part, context)
         columns = [c for c in node.this.expressions if isinstance(c, exp.ColumnDef | exp.Identifier)]
         if columns:
             node.this.set("expressions", columns)
         else:
             node.set("this", node.this.this)
     return node
+
+
+def _refuse_enforced(part: exp.Expression, context: Context) -> None:
+    """Keys are notes for the reader, as in BigQuery; a rule that would have to be checked is refused."""
+    for found in part.walk():
+        if isinstance(found, exp.CheckColumnConstraint | exp.UniqueColumnConstraint):
+            word = "CHECK" if isinstance(found, exp.CheckColumnConstraint) else "UNIQUE"
+            hint = "check the rows with ASSERT after loading them."
+            raise NotSupportedError(f"{word} in CREATE TABLE is not available.", span=context.span(part), hint=hint)
+        keys = (exp.PrimaryKey, exp.PrimaryKeyColumnConstraint, exp.Reference)
+        if isinstance(found, keys) and "NOT ENFORCED" not in (found.args.get("options") or ()):
+            word = "REFERENCES" if isinstance(found, exp.Reference) else "PRIMARY KEY"
+            text = f"{word} must end with NOT ENFORCED: keys are not checked."
+            raise NotSupportedError(text, span=context.span(part))
 
 
 def _source(node: exp.Expression, like: exp.Expression | None) -> None:
@@ -67,6 +83,7 @@ def _column_definition(node: exp.Expression) -> None:
 
 
 def _column(node: exp.Expression, context: Context) -> exp.Expression:
+    _refuse_enforced(node, context)
     _column_definition(node)
     return rewrite_type_definition(node, context)
 

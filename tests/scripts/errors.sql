@@ -660,3 +660,51 @@ SELECT * FROM ML.EVALUATE(MODEL d.m, (SELECT * FROM penguins WHERE FALSE))
 DataError: the evaluation must have at least one row with a label.
   2 | SELECT * FROM ML.EVALUATE(MODEL d.m, (SELECT * FROM penguins WHERE FALSE))
       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+
+
+CREATE TABLE keyed (x INT64 PRIMARY KEY, y STRING)
+---
+NotSupportedError: PRIMARY KEY must end with NOT ENFORCED: keys are not checked.
+  2 | CREATE TABLE keyed (x INT64 PRIMARY KEY, y STRING)
+                          ^
+
+
+
+CREATE TABLE keyed (x INT64, FOREIGN KEY (x) REFERENCES penguins(body_mass_g))
+---
+NotSupportedError: REFERENCES must end with NOT ENFORCED: keys are not checked.
+  2 | CREATE TABLE keyed (x INT64, FOREIGN KEY (x) REFERENCES penguins(body_mass_g))
+                                                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+
+
+CREATE TABLE keyed (x INT64 CHECK (x > 0))
+---
+NotSupportedError: CHECK in CREATE TABLE is not available.
+  2 | CREATE TABLE keyed (x INT64 CHECK (x > 0))
+                          ^^^^^^^^^^^^^^^^^^^^
+Hint: check the rows with ASSERT after loading them.
+
+
+
+CREATE TABLE keyed (x INT64 UNIQUE)
+---
+NotSupportedError: UNIQUE in CREATE TABLE is not available.
+  2 | CREATE TABLE keyed (x INT64 UNIQUE)
+                          ^
+Hint: check the rows with ASSERT after loading them.
+
+
+
+CREATE TEMP FUNCTION twice(a FLOAT64) AS (a * 2)
+---
+ok
+
+
+
+CREATE MODEL d.twice TRANSFORM(twice(culmen_length_mm) AS z, body_mass_g) OPTIONS(model_type='linear_reg', input_label_cols=['body_mass_g']) AS SELECT culmen_length_mm, body_mass_g FROM penguins WHERE body_mass_g IS NOT NULL
+---
+ProgrammingError: TRANSFORM must not hold the user-defined function TWICE.
+  2 | CREATE MODEL d.twice TRANSFORM(twice(culmen_length_mm) AS z, body_mass_g) OPTIONS(model_type='linear_reg', input_label_cols=['body_mass_g'])
+                                     ^^^^^

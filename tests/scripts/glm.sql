@@ -148,3 +148,31 @@ SELECT predicted_y FROM ML.PREDICT(MODEL one, (SELECT 7.0 AS x))
 ---
 predicted_y
 2
+
+
+CREATE MODEL stepped OPTIONS(model_type='linear_reg', input_label_cols=['y'], learn_rate_strategy='constant', learn_rate=0.1, max_iterations=3) AS SELECT x, c, y FROM t
+---
+ok
+
+
+SELECT iteration, learning_rate FROM ML.TRAINING_INFO(MODEL stepped) ORDER BY iteration
+---
+iteration | learning_rate
+0 | 0.1
+1 | 0.1
+2 | 0.1
+
+
+CREATE MODEL noted OPTIONS(model_type='linear_reg', input_label_cols=['y'], max_iterations=3, early_stop=FALSE) AS SELECT x, c, y FROM t
+---
+Warning: EARLY_STOP, MAX_ITERATIONS have no effect, because the normal equations are solved exactly. OPTIMIZE_STRATEGY='BATCH_GRADIENT_DESCENT' takes steps.
+
+
+EXPLAIN CREATE MODEL listed OPTIONS(model_type='linear_reg', input_label_cols=['y']) AS SELECT x, c, y FROM t WHERE x IN (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+---
+plan
+CREATE MODEL main.listed (LINEAR_REG)
+  rows: read where they lie, because it is a plain scan
+  label: y FLOAT64
+  columns: x INT64, c STRING, y FLOAT64
+  split: AUTO_SPLIT

@@ -23,53 +23,12 @@ import duckdb
 import pyarrow as pa
 
 from sqlml import errors
-from sqlml.guards import bare_sentence, guard_error
-from sqlml.kernels.threads import during_query
+from sqlml.database.faults import translated
+from sqlml.database.plans import first_expensive
+from sqlml.database.stream import Stream as Stream
 from sqlml.schema import Column, quote_name
 
 Parameters = Sequence[object] | Mapping[str, object] | None
-
-#: Operators of a plan that make reading the rows again no dearer than reading a copy.
-CHEAP = {"PROJECTION", "FILTER", "SEQ_SCAN", "TABLE_SCAN", "ARROW_SCAN", "PANDAS_SCAN", "READ_PARQUET", "EMPTY_RESULT"}
-
-
-class Stream:
-    """A result that is read batch by batch, or from memory once another statement needed the connection."""
-
-    def __init__(self, reader: pa.RecordBatchReader, lock: threading.RLock):
-        self.schema: pa.Schema = reader.schema
-        self._reader: pa.RecordBatchReader | None = reader
-        self._kept: list[pa.RecordBatch] = []
-        self._lock = lock
-
-    def next(self) -> pa.RecordBatch | None:
-        """The next batch, or None at the end."""
-        with self._lock:
-            if self._kept:
-                return self._kept.pop(0)
-            if self._reader is None:
-                return None
-            try:
-                with translated():
-                    return self._reader.read_next_batch()
-            except StopIteration:
-                self.close()
-                return None
-
-    def settle(self) -> None:
-        """Read the rest into memory and free the connection."""
-        with self._lock:
-            if self._reader is not None:
-                with translated():
-                    self._kept.extend(self._reader)
-                self.close()
-
-    def close(self) -> None:
-        """Free the connection; what was not read is lost."""
-        if self._reader is not None:
-            reader, self._reader = self._reader, None
-            reader.close()
-
 
 #: Closed at exit: DuckDB's binding complains on stderr about Python functions that are still registered then.
 _OPEN: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -179,14 +138,7 @@ class Database:
 
     def expensive_operator(self, sql: str) -> str | None:
         """The first operator of the plan that should not run twice, or None."""
-        waiting = list(self.plan(sql))
-        while waiting:
-            node = waiting.pop()
-            name = str(node["name"]).strip().upper()
-            if name not in CHEAP:
-                return name
-            waiting.extend(node.get("children", ()))
-        return None
+        return first_expensive(self.plan(sql))
 
     def volatile_functions(self) -> frozenset[str]:
         """Lower-case names of DuckDB's functions that give another value at each call."""
@@ -441,57 +393,3 @@ def open_database(path: str, *, read_only: bool = False, config: Mapping[str, st
 
 
 # ---------------------------------------------------------------- errors
-
-_CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
-    (duckdb.ParserException, errors.ParseError),
-    (duckdb.CatalogException, errors.NameError),
-    (duckdb.BinderException, errors.ProgrammingError),
-    (duckdb.NotImplementedException, errors.NotSupportedError),
-    (duckdb.ConstraintException, errors.IntegrityError),
-    (duckdb.InterruptException, errors.Cancelled),
-    (duckdb.IOException, errors.OperationalError),
-    (duckdb.OutOfMemoryException, errors.OperationalError),
-    (duckdb.TransactionException, errors.OperationalError),
-    (duckdb.InternalException, errors.InternalError),
-    (duckdb.ConversionException, errors.DataError),
-    (duckdb.OutOfRangeException, errors.DataError),
-    (duckdb.InvalidInputException, errors.ProgrammingError),
-    (duckdb.DataError, errors.DataError),
-    (duckdb.ProgrammingError, errors.ProgrammingError),
-    (duckdb.OperationalError, errors.OperationalError),
-    (duckdb.IntegrityError, errors.IntegrityError),
-    (duckdb.NotSupportedError, errors.NotSupportedError),
-)
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Raise sqlml's errors for DuckDB's."""
-    try:
-        with during_query():
-            yield
-    except duckdb.Error as error:
-        raise from_duckdb(error) from None
-    except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
-        raise guard_error(str(error)) or errors.DataError(bare_sentence(str(error))) from None
-    except OSError as error:
-        raise errors.OperationalError(bare_sentence(str(error))) from None
-
-
-def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
-    """DuckDB's error as one of ours, without the rewritten SQL that it quotes."""
-    guarded = guard_error(str(error))
-    if guarded is not None:
-        return guarded
-    text = bare_sentence(str(error))
-    if "lock" in text and "Conflicting" in text:
-        hint = "close the other program, or open the file with read_only=True."
-        return errors.OperationalError("the database file is locked by another process.", hint=hint)
-    if "read-only" in text and "Cannot" in text:
-        return errors.OperationalError("the database is read-only.", hint="open it without read_only=True.")
-    for kind, ours in _CLASSES:
-        if isinstance(error, kind):
-            if ours is errors.Cancelled:
-                return errors.Cancelled("the statement was cancelled.")
-            return ours(text)
-    return errors.DatabaseError(text)

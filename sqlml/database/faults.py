@@ -1,0 +1,67 @@
+"""DuckDB's errors as sqlml's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import duckdb
+import pyarrow as pa
+
+from sqlml import errors
+from sqlml.guards import bare_sentence, guard_error
+from sqlml.kernels.threads import during_query
+
+_CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
+    (duckdb.ParserException, errors.ParseError),
+    (duckdb.CatalogException, errors.NameError),
+    (duckdb.BinderException, errors.ProgrammingError),
+    (duckdb.NotImplementedException, errors.NotSupportedError),
+    (duckdb.ConstraintException, errors.IntegrityError),
+    (duckdb.InterruptException, errors.Cancelled),
+    (duckdb.IOException, errors.OperationalError),
+    (duckdb.OutOfMemoryException, errors.OperationalError),
+    (duckdb.TransactionException, errors.OperationalError),
+    (duckdb.InternalException, errors.InternalError),
+    (duckdb.ConversionException, errors.DataError),
+    (duckdb.OutOfRangeException, errors.DataError),
+    (duckdb.InvalidInputException, errors.ProgrammingError),
+    (duckdb.DataError, errors.DataError),
+    (duckdb.ProgrammingError, errors.ProgrammingError),
+    (duckdb.OperationalError, errors.OperationalError),
+    (duckdb.IntegrityError, errors.IntegrityError),
+    (duckdb.NotSupportedError, errors.NotSupportedError),
+)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise sqlml's errors for DuckDB's."""
+    try:
+        with during_query():
+            yield
+    except duckdb.Error as error:
+        raise from_duckdb(error) from None
+    except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
+        raise guard_error(str(error)) or errors.DataError(bare_sentence(str(error))) from None
+    except OSError as error:
+        raise errors.OperationalError(bare_sentence(str(error))) from None
+
+
+def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
+    """DuckDB's error as one of ours, without the rewritten SQL that it quotes."""
+    guarded = guard_error(str(error))
+    if guarded is not None:
+        return guarded
+    text = bare_sentence(str(error))
+    if "lock" in text and "Conflicting" in text:
+        hint = "close the other program, or open the file with read_only=True."
+        return errors.OperationalError("the database file is locked by another process.", hint=hint)
+    if "read-only" in text and "Cannot" in text:
+        return errors.OperationalError("the database is read-only.", hint="open it without read_only=True.")
+    for kind, ours in _CLASSES:
+        if isinstance(error, kind):
+            if ours is errors.Cancelled:
+                return errors.Cancelled("the statement was cancelled.")
+            return ours(text)
+    return errors.DatabaseError(text)
