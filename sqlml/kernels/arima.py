@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sqlml.kernels import arma
+from sqlml.kernels import arma, arma_estimation
 from sqlml.kernels.types import F64, I64, Bool
 
 KPSS_CRITICAL = 0.463  # 5%, level stationarity
@@ -25,6 +25,10 @@ KPSS_CRITICAL = 0.463  # 5%, level stationarity
 NEAR = 10.0
 # A drift is extrapolated without end: it must lower the AIC by this much below the best model without one.
 DRIFT_GAIN = 2.0
+# Log-likelihood that may be left out: of candidates that compete, and of the model that is kept.
+COARSE, FINE = 1e-3, 1e-5
+# A drift that adds less than this to the log-likelihood of every order hardly moves the other coefficients.
+LITTLE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,10 @@ def search(
     orders = [
         (p, total - p) for total in range(min_order, max_order + 1) for p in range(total, -1, -1) if total + 2 < len(w)
     ] or [(0, 0)]
-    found = [row for mean in means for row in _estimates(w, orders, mean, deseasoned)]
-    found.sort(key=lambda row: row.aic)
+    found: list[_Estimate] = []
+    for mean in means:
+        more = _with_mean(w, found) if mean and found and not everything else None
+        found += _estimates(w, orders, mean, deseasoned, FINE if everything else COARSE) if more is None else more
     found = _refine(w, found, everything, deseasoned)
     return _finish(y, w, d, scale, found)
 
@@ -145,7 +151,7 @@ def fixed(y: F64, order: tuple[int, int, int], *, constant: bool) -> Arima:
     if p + q + 2 > len(w):
         raise ValueError(f"ARIMA({p}, {d}, {q}) needs at least {p + q + d + 2} points.")
     w = w / scale
-    found = _refine(w, list(_estimates(w, [(p, q)], constant, False)), True, False)
+    found = _refine(w, list(_estimates(w, [(p, q)], constant, False, FINE)), True, False)
     return _finish(y, w, d, scale, found)
 
 
@@ -181,12 +187,22 @@ def predictions(model: Arima, y: F64) -> F64:
 
 @dataclass(frozen=True, slots=True)
 class _Estimate:
+    """One order's coefficients; `curvature` is that of the conditional log-likelihood, shape (p + q, p + q)."""
+
     phi: F64
     theta: F64
     mean: bool
     loglik: float
-    aic: float
-    curvature: F64 | None
+    variance: float
+    curvature: F64
+
+    @property
+    def size(self) -> int:
+        return len(self.phi) + len(self.theta)
+
+    @property
+    def aic(self) -> float:
+        return -2.0 * self.loglik + 2.0 * (self.size + int(self.mean) + 1)
 
 
 def _check(y: F64) -> None:
@@ -208,71 +224,99 @@ def _scale(w: F64) -> float:
     return deviation if deviation > 1e-10 * float(np.abs(w).max() + 1e-290) else 0.0
 
 
-def _estimates(w: F64, orders: list[tuple[int, int]], mean: bool, deseasoned: bool) -> list[_Estimate]:
+def _estimates(
+    w: F64, orders: list[tuple[int, int]], mean: bool, deseasoned: bool, tolerance: float
+) -> list[_Estimate]:
     """Conditional estimates of every order, with their exact likelihoods."""
     x = w - w.mean() if mean else w
-    columns = np.column_stack([w, np.ones(len(w))]) if mean else w[:, None]
-    ones = columns[:, -1] if mean else None
-    starts = arma.Starts(x, max(1, max(max(p, q) for p, q in orders)), deseasoned) if len(w) > 12 else None
+    columns = _columns(w, mean)
+    highest = max(1, max(max(p, q) for p, q in orders))
+    starts = arma_estimation.Starts(x, highest, deseasoned) if len(w) > 12 else None
     out = []
     for p, q in orders:
         phi, theta, curvature = np.zeros(p), np.zeros(q), np.eye(p + q)
         if p + q and len(w) > p + q + 4:
             if starts is not None:
                 phi, theta = starts.of(p, q)
-            phi, theta, curvature = arma.gauss_newton(x, phi, theta, deseasoned=deseasoned)
-        loglik = _value(columns, ones, phi, theta)
-        if not math.isfinite(loglik):
-            phi, theta, curvature = np.zeros(p), np.zeros(q), np.eye(p + q) * len(w)
-            loglik = _value(columns, ones, phi, theta)
-        out.append(_Estimate(phi, theta, mean, loglik, _aic(loglik, p, q, mean), curvature))
+            phi, theta, curvature = arma_estimation.gauss_newton(
+                x, phi, theta, deseasoned=deseasoned, tolerance=tolerance
+            )
+        row = _estimate(columns, mean, phi, theta, curvature)
+        if not math.isfinite(row.loglik):
+            row = _estimate(columns, mean, np.zeros(p), np.zeros(q), np.eye(p + q) * len(w))
+        out.append(row)
     return out
 
 
-def _value(columns: F64, ones: F64 | None, phi: F64, theta: F64) -> float:
+def _with_mean(w: F64, plain: list[_Estimate]) -> list[_Estimate] | None:
+    """Estimates with a mean at the coefficients of those without one; None when it matters to any of them.
+
+    One order alone does not tell: a root near 1 takes the place of a mean.
+    """
+    columns = _columns(w, True)
+    out = []
+    for row in plain:
+        other = _estimate(columns, True, row.phi, row.theta, row.curvature)
+        if not other.loglik < row.loglik + LITTLE:
+            return None
+        out.append(other)
+    return out
+
+
+def _columns(w: F64, mean: bool) -> F64:
+    """The series, and with a mean its regressor beside it."""
+    return np.column_stack([w, np.ones(len(w))]) if mean else w[:, None]
+
+
+def _estimate(columns: F64, mean: bool, phi: F64, theta: F64, curvature: F64) -> _Estimate:
+    """The exact likelihood at given coefficients; -inf where it does not exist."""
     try:
-        return arma.exact_loglik(columns, ones, phi, theta)
+        found = arma.exact_logliks(columns, columns[:, -1] if mean else None, phi[None], theta[None])
     except np.linalg.LinAlgError:
-        return -math.inf
-
-
-def _aic(loglik: float, p: int, q: int, mean: bool) -> float:
-    return -2.0 * loglik + 2.0 * (p + q + int(mean) + 1)
+        found = None
+    value, variance = (-math.inf, math.nan) if found is None else (float(found[0][0]), float(found[1][0]))
+    return _Estimate(phi, theta, mean, value, variance, curvature)
 
 
 def _refine(w: F64, found: list[_Estimate], everything: bool, deseasoned: bool) -> list[_Estimate]:
     """Take the estimates that can still win to the exact maximum; the winner first, the others by AIC."""
-    best = {True: math.inf, False: math.inf}  # with and without a drift compete apart, see DRIFT_GAIN
+    best = {True: math.inf, False: math.inf}
     out = []
-    for row in found:
-        p, q = len(row.phi), len(row.theta)
-        bar = best[row.mean]
+    # First those without a drift: one with a drift only wins if it is better by DRIFT_GAIN than the best of them.
+    for row in sorted(found, key=lambda row: (row.mean, row.aic)):
+        bar = min(best[True], best[False] - DRIFT_GAIN) if row.mean else best[False]
         if everything or row.aic < bar + NEAR:
             needed = -math.inf
             if not everything and math.isfinite(bar):
-                needed = p + q + int(row.mean) + 1 - bar / 2  # the log-likelihood that draws level
-            phi, theta = arma.maximise(
-                w,
-                row.phi,
-                row.theta,
-                np.eye(p + q) if row.curvature is None else row.curvature,
-                mean=row.mean,
-                deseasoned=deseasoned,
-                needed=needed,
-            )
-            columns = np.column_stack([w, np.ones(len(w))]) if row.mean else w[:, None]
-            loglik = _value(columns, columns[:, -1] if row.mean else None, phi, theta)
-            if loglik >= row.loglik:
-                row = _Estimate(phi, theta, row.mean, loglik, _aic(loglik, p, q, row.mean), None)
-            best[row.mean] = min(bar, row.aic)
+                needed = row.size + int(row.mean) + 1 - bar / 2  # the log-likelihood that draws level
+            row = _climbed(w, row, deseasoned, needed, FINE if everything else COARSE)
+            best[row.mean] = min(best[row.mean], row.aic)
         out.append(row)
     # A tie (two orders whose extra coefficients vanish) goes to the smaller order.
-    out.sort(key=lambda row: (round(row.aic, 6), len(row.phi) + len(row.theta)))
+    out.sort(key=lambda row: (round(row.aic, 6), row.size))
     if out[0].mean and any(not row.mean for row in out):
         plain = next(i for i, row in enumerate(out) if not row.mean)
         if out[plain].aic < out[0].aic + DRIFT_GAIN:
             out.insert(0, out.pop(plain))
+    if not everything:
+        out[0] = _climbed(w, out[0], deseasoned, -math.inf, FINE)
     return out
+
+
+def _climbed(w: F64, row: _Estimate, deseasoned: bool, needed: float, tolerance: float) -> _Estimate:
+    """The estimate at the exact maximum, or where the climb towards it ended."""
+    phi, theta = arma_estimation.maximise(
+        w,
+        row.phi,
+        row.theta,
+        row.curvature,
+        mean=row.mean,
+        deseasoned=deseasoned,
+        needed=needed,
+        tolerance=tolerance,
+    )
+    climbed = _estimate(_columns(w, row.mean), row.mean, phi, theta, row.curvature)
+    return climbed if climbed.loglik >= row.loglik else row
 
 
 def _finish(y: F64, w: F64, d: int, scale: float, found: list[_Estimate]) -> Arima:
@@ -299,23 +343,19 @@ def _finish(y: F64, w: F64, d: int, scale: float, found: list[_Estimate]) -> Ari
         future=result.future * scale,
         tail=(w[n - p :] - result.mean) * scale,
         levels=_levels(y, d),
-        candidates=_candidates(w, scale, found),
+        candidates=_candidates(shift, scale, found),
     )
 
 
-def _candidates(w: F64, scale: float, found: list[_Estimate]) -> Candidates:
-    shift = len(w) * math.log(scale)
-    variance = []
-    for row in found:
-        result = arma.exact(w, row.phi, row.theta, mean=row.mean)
-        variance.append(math.nan if result is None else result.variance * scale * scale)
+def _candidates(shift: float, scale: float, found: list[_Estimate]) -> Candidates:
+    """In units of the data: w was divided by its scale."""
     return Candidates(
         p=np.array([len(row.phi) for row in found], dtype=np.int64),
         q=np.array([len(row.theta) for row in found], dtype=np.int64),
         constant=np.array([row.mean for row in found], dtype=np.bool_),
         loglik=np.array([row.loglik for row in found]) - shift,
         aic=np.array([row.aic for row in found]) + 2 * shift,
-        variance=np.array(variance),
+        variance=np.array([row.variance for row in found]) * scale * scale,
     )
 
 

@@ -7,8 +7,6 @@ The exact likelihood uses Ansley (1979, Biometrika 66): with m = max(p, q) the t
 ``z_t = w_t`` for t < m and ``z_t = phi(B) w_t`` afterwards has a covariance matrix of bandwidth
 max(m - 1, q), whose Cholesky factor gives the one-step innovations and the determinant in O(n q^2).
 It stays exact for a moving average with a unit root, where conditional sums of squares do not.
-
-Conditional estimates start from Hannan and Rissanen (1982, Biometrika 69) and are polished by Gauss-Newton.
 """
 
 from __future__ import annotations
@@ -28,21 +26,19 @@ from sqlml.kernels.types import F64
 SMALLEST_ROOT = 1.01
 # Where a season was removed, complex roots of theta stay this far from 0: they would only fill that hole.
 SMALLEST_COMPLEX_ROOT = 1.3
-# Log-likelihood that a climb may gain beyond what its first slope promises; measured on simulated series.
-SLACK = 1.5
 _POWERS = [SMALLEST_ROOT**k for k in range(1, 64)]
 
 
 @functools.cache
-def _lapack() -> tuple[Any, Any]:
-    """The banded Cholesky factorisation and the banded triangular solver of LAPACK."""
+def _lapack() -> tuple[Any, Any, Any]:
+    """The banded Cholesky factorisation, the banded triangular solver and the eigenvalues of LAPACK."""
     from scipy.linalg import lapack
 
-    return lapack.dpbtrf, lapack.dtbtrs
+    return lapack.dpbtrf, lapack.dtbtrs, lapack.dgeev
 
 
 @functools.cache
-def _filter() -> Any:
+def recursive_filter() -> Any:
     """scipy's recursive filter, imported at its first use."""
     from scipy.signal import lfilter
 
@@ -103,8 +99,11 @@ def admissible(phi: F64, theta: F64, deseasoned: bool) -> bool:
         return bool(theta[0] ** 2 >= 4 * theta[1]) or bool(theta[1] * SMALLEST_COMPLEX_ROOT**2 <= 1)
     companion = np.diag(np.ones(len(theta) - 1), -1)
     companion[0] = -theta
-    inverses = np.linalg.eigvals(companion)  # of the roots
-    return not np.any((np.abs(inverses.imag) > 1e-6) & (np.abs(inverses) * SMALLEST_COMPLEX_ROOT > 1))
+    real, imaginary, *_ = _lapack()[2](companion, compute_vl=0, compute_vr=0)  # of the roots' inverses
+    return not any(
+        abs(b) > 1e-6 and math.hypot(a, b) * SMALLEST_COMPLEX_ROOT > 1
+        for a, b in zip(real.tolist(), imaginary.tolist(), strict=True)
+    )
 
 
 def stabilise(coefficients: F64) -> F64:
@@ -131,7 +130,7 @@ def psi_weights(phi: F64, theta: F64, count: int) -> F64:
         return np.array(weights)
     impulse = np.zeros(count)
     impulse[0] = 1.0
-    result: F64 = _filter()(monic(theta), monic(-phi), impulse)
+    result: F64 = recursive_filter()(monic(theta), monic(-phi), impulse)
     return result
 
 
@@ -140,46 +139,7 @@ def autocovariances(phi: F64, theta: F64, count: int) -> F64:
 
     Raises numpy.linalg.LinAlgError at a unit root.
     """
-    p, q = len(phi), len(theta)
-    full = monic(theta)
-    psi = psi_weights(phi, theta, q + 1)
-    size = max(count, p + 1)
-    right = np.zeros(size)
-    for k in range(min(q + 1, size)):
-        right[k] = full[k:] @ psi[: q + 1 - k]
-    rows = [[float(j == k) for j in range(p + 1)] for k in range(p + 1)]
-    for k in range(p + 1):
-        for i in range(1, p + 1):
-            rows[k][abs(k - i)] -= float(phi[i - 1])
-    gamma = np.empty(size)
-    gamma[: p + 1] = np.linalg.solve(np.array(rows), right[: p + 1])
-    for k in range(p + 1, size):
-        gamma[k] = right[k] + sum(phi[i] * gamma[k - 1 - i] for i in range(p))
-    return gamma[:count]
-
-
-def _band(phi: F64, theta: F64, n: int) -> F64:
-    """Lower band of the covariance of z, stored column by column: shape (n, bandwidth + 1)."""
-    p, q = len(phi), len(theta)
-    m = max(p, q) if p else 0
-    width = max(m - 1, q, 0)
-    full = monic(theta)
-    row = np.zeros(width + 1)
-    for k in range(q + 1):
-        row[k] = full[k:] @ full[: q + 1 - k]
-    band = np.empty((n, width + 1))
-    band[:] = row
-    if m:
-        gamma = autocovariances(phi, theta, m)
-        psi = psi_weights(phi, theta, q + 1)
-        cross = np.zeros(width + 1)
-        for k in range(1, q + 1):
-            cross[k] = full[k:] @ psi[: q + 1 - k]
-        for j in range(min(m, n)):
-            inside = m - j
-            band[j, :inside] = gamma[:inside]
-            band[j, inside:] = cross[inside:]
-    return band
+    return _covariances(phi[None], theta[None], monic(theta)[None], count)[0][0]
 
 
 def _transform(x: F64, phi: F64, m: int) -> F64:
@@ -199,9 +159,9 @@ def _whiten(x: F64, phi: F64, theta: F64) -> tuple[F64, F64, F64] | None:
     z = _transform(x, phi, m)
     if p == 0 and q == 0:
         return z, np.ones(n), np.ones((n, 1))
-    dpbtrf, dtbtrs = _lapack()
+    dpbtrf, dtbtrs, _ = _lapack()
     rows = min(m, n) if q == 0 else n + q
-    factor, status = dpbtrf(_band(phi, theta, rows).T, lower=1)
+    factor, status = dpbtrf(_bands(phi[None], theta[None], rows)[0].T, lower=1, overwrite_ab=1)
     if status:
         return None
     head = min(rows, n)
@@ -234,19 +194,104 @@ def exact_loglik(w: F64, ones: F64 | None, phi: F64, theta: F64, deseasoned: boo
     """
     if not admissible(phi, theta, deseasoned):
         return -math.inf
-    parts = _whiten(w, phi, theta)
-    if parts is None:
-        return -math.inf
-    white, diagonal, _ = parts
-    a = white[:, 0]
-    s = float(a @ a)
+    found = exact_logliks(w, ones, phi[None], theta[None])
+    return -math.inf if found is None else float(found[0][0])
+
+
+def exact_logliks(columns: F64, ones: F64 | None, phi: F64, theta: F64) -> tuple[F64, F64] | None:
+    """Exact log-likelihoods and variances of one series at several points, shapes (b,); None where one is singular.
+
+    The systems of all points are one banded system of independent blocks: one factorisation serves them.
+
+    Args:
+        columns, ones: as in `exact_loglik`.
+        phi: shape (b, p).
+        theta: shape (b, q).
+    """
+    b, p = phi.shape
+    n, q = len(columns), theta.shape[1]
+    m = max(p, q) if p else 0
+    rows = min(m, n) if q == 0 else n
+    x = columns.T
+    z = np.empty((len(x), b, n))
+    z[:] = x[:, None]
+    for i in range(1, p + 1):
+        z[:, :, m:] -= phi[:, i - 1, None] * x[:, None, m - i : n - i]
+    determinant: F64 | float = 0.0
+    if rows:
+        dpbtrf, dtbtrs, _ = _lapack()
+        factor, status = dpbtrf(_bands(phi, theta, rows).reshape(b * rows, -1).T, lower=1, overwrite_ab=1)
+        if status:
+            return None
+        head = z if rows == n else np.ascontiguousarray(z[:, :, :rows])
+        solved, status = dtbtrs(factor, head.reshape(len(z), b * rows).T, uplo="L", overwrite_b=1)
+        if status:
+            return None
+        z[:, :, :rows] = solved.T.reshape(len(z), b, rows)
+        determinant = np.log(factor[0].reshape(b, rows)).sum(axis=1)
+    s = np.einsum("bn,bn->b", z[0], z[0])
     if ones is not None:
-        c = white[:, 1]
-        s -= float(a @ c) ** 2 / float(c @ c)
-    n = len(w)
-    if not s > 0:
-        return math.inf
-    return -0.5 * n * (math.log(2 * math.pi * s / n) + 1) - float(np.log(diagonal[:n]).sum())
+        s -= np.einsum("bn,bn->b", z[0], z[1]) ** 2 / np.einsum("bn,bn->b", z[1], z[1])
+    if not (s > 0).all():
+        return np.full(b, math.inf), s / n
+    return -0.5 * n * (np.log((2 * math.pi / n) * s) + 1) - determinant, s / n
+
+
+def _bands(phi: F64, theta: F64, rows: int) -> F64:
+    """Lower bands of the covariance of z at several points, column by column: shape (b, rows, bandwidth + 1).
+
+    Each ends with zeros, so that it has nothing in common with the next.
+    """
+    b, p = phi.shape
+    q = theta.shape[1]
+    m = max(p, q) if p else 0
+    width = max(m - 1, q, 0)
+    full = np.concatenate([np.ones((b, 1)), theta], axis=1)
+    row = np.zeros((b, width + 1))
+    for k in range(q + 1):
+        row[:, k] = (full[:, k:] * full[:, : q + 1 - k]).sum(axis=1)
+    band = np.empty((b, rows, width + 1))
+    band[:] = row[:, None]
+    if m:
+        gamma, cross = _covariances(phi, theta, full, m)
+        for j in range(min(m, rows)):
+            band[:, j, : m - j] = gamma[:, : m - j]
+            band[:, j, m - j :] = cross[:, m - j : width + 1]
+    for j in range(1, width + 1):
+        band[:, max(rows - j, 0), j:] = 0.0
+    return band
+
+
+def _covariances(phi: F64, theta: F64, full: F64, m: int) -> tuple[F64, F64]:
+    """Autocovariances 0 .. m - 1 and those of w_t with the shocks' part k later, per point."""
+    b, p = phi.shape
+    q = theta.shape[1]
+    psi = np.ones((b, q + 1))
+    for k in range(1, q + 1):
+        psi[:, k] = theta[:, k - 1]
+        for i in range(min(k, p)):
+            psi[:, k] += phi[:, i] * psi[:, k - 1 - i]
+    right = np.zeros((b, max(m, p, q) + 1))
+    for k in range(q + 1):
+        right[:, k] = (full[:, k:] * psi[:, : q + 1 - k]).sum(axis=1)
+    system = np.eye(p + 1) - (phi @ _yule_walker(p)).reshape(b, p + 1, p + 1)
+    gamma = np.empty((b, max(m, p + 1)))
+    gamma[:, : p + 1] = np.linalg.solve(system, right[:, : p + 1, None])[:, :, 0]
+    for k in range(p + 1, m):
+        gamma[:, k] = right[:, k] + (phi * gamma[:, k - p : k][:, ::-1]).sum(axis=1)
+    return gamma[:, :m], right
+
+
+@functools.lru_cache(maxsize=32)
+def _yule_walker(p: int) -> F64:
+    """Which autocovariance each coefficient multiplies in each equation, shape (p, (p + 1)^2)."""
+    places = np.zeros((p, p + 1, p + 1))
+    for i in range(1, p + 1):
+        for k in range(p + 1):
+            places[i - 1, k, abs(k - i)] += 1.0
+    flat = places.reshape(p, -1)
+    flat.setflags(write=False)
+    return flat
 
 
 def exact(w: F64, phi: F64, theta: F64, *, mean: bool) -> Likelihood | None:
@@ -279,176 +324,3 @@ def exact(w: F64, phi: F64, theta: F64, *, mean: bool) -> Likelihood | None:
             t = n + h - back
             future[h] += factor[t, back] * white[t]
     return Likelihood(value, mu, variance, diagonal * white, white, future)
-
-
-def conditional(w: F64, phi: F64, theta: F64) -> tuple[F64, F64]:
-    """Residuals (n - p,) with zero start, and their derivatives by (phi, theta), shape (p + q, n - p)."""
-    p, q = len(phi), len(theta)
-    lfilter = _filter()
-    n = len(w)
-    u = w[p:].copy()
-    for i in range(1, p + 1):
-        u -= phi[i - 1] * w[p - i : n - i]
-    denominator = monic(theta)
-    e = lfilter((1.0,), denominator, u) if q else u
-    jacobian = np.zeros((p + q, n - p))
-    if p:
-        for i in range(1, p + 1):
-            jacobian[i - 1] = w[p - i : n - i]
-        jacobian[:p] = -lfilter((1.0,), denominator, jacobian[:p]) if q else -jacobian[:p]
-    if q:
-        filtered = lfilter((1.0,), denominator, e)
-        for j in range(1, q + 1):
-            jacobian[p + j - 1, j:] = -filtered[:-j]
-    return e, jacobian
-
-
-def gauss_newton(w: F64, phi: F64, theta: F64, *, deseasoned: bool = False, steps: int = 8) -> tuple[F64, F64, F64]:
-    """Conditional least squares from a stable start: (phi, theta, curvature of the log-likelihood).
-
-    A step is halved until it stays stable and lowers the sum of squares.
-    """
-    p = len(phi)
-    e, jacobian = conditional(w, phi, theta)
-    x = np.concatenate([phi, theta])
-    s = float(e @ e)
-    curvature = np.eye(len(jacobian))
-    for _ in range(steps):
-        gram = jacobian @ jacobian.T
-        gram.flat[:: len(gram) + 1] += 1e-8 * float(np.trace(gram)) + 1e-300
-        curvature = gram * (len(e) / max(s, 1e-300))
-        step = np.linalg.solve(gram, jacobian @ e)
-        gain = float(step @ (jacobian @ e))
-        if gain < 1e-5 * s / len(e):
-            break
-        scale = 1.0
-        for _ in range(12):
-            trial = x - scale * step
-            if admissible(trial[:p], trial[p:], deseasoned):
-                new_e, new_jacobian = conditional(w, trial[:p], trial[p:])
-                new_s = float(new_e @ new_e)
-                if new_s < s:
-                    break
-            scale *= 0.5
-        else:
-            break
-        done = s - new_s < 1e-7 * s
-        x, e, jacobian, s = trial, new_e, new_jacobian, new_s
-        if done:
-            break
-    return x[:p], x[p:], curvature
-
-
-def maximise(
-    w: F64,
-    phi: F64,
-    theta: F64,
-    curvature: F64,
-    *,
-    mean: bool,
-    deseasoned: bool = False,
-    needed: float = -math.inf,
-    steps: int = 12,
-) -> tuple[F64, F64]:
-    """Climb the exact likelihood by BFGS from a conditional estimate; forward differences, step 1e-5.
-
-    Args:
-        curvature: positive definite guess of the negative Hessian, shape (p + q, p + q).
-        needed: a log-likelihood; the climb ends when four times the gain that the slope promises, and 1.5,
-            stay below it.
-    """
-    p, k = len(phi), len(phi) + len(theta)
-    if k == 0:
-        return phi, theta
-    columns = np.column_stack([w, np.ones(len(w))]) if mean else w[:, None]
-    ones = columns[:, -1] if mean else None
-
-    def gradient(x: F64, here: float) -> F64:
-        g = np.empty(k)
-        for i in range(k):
-            for h in (1e-5, -1e-5):
-                moved = x.copy()
-                moved[i] += h
-                # So small a step may leave the region where a season was removed: the slope is there all the same.
-                there = exact_loglik(columns, ones, moved[:p], moved[p:])
-                if math.isfinite(there):
-                    break
-            g[i] = (there - here) / h if math.isfinite(there) else 0.0
-        return g
-
-    x = np.concatenate([phi, theta])
-    here = exact_loglik(columns, ones, x[:p], x[p:], deseasoned)
-    if not math.isfinite(here):
-        return phi, theta
-    inverse = np.linalg.pinv(curvature)
-    g = gradient(x, here)
-    for _ in range(steps):
-        direction = inverse @ g
-        slope = float(direction @ g)
-        if slope < 1e-5 or here + 2.0 * slope + SLACK < needed:
-            break
-        scale, there = 1.0, -math.inf
-        for _ in range(25):
-            moved = x + scale * direction
-            there = exact_loglik(columns, ones, moved[:p], moved[p:], deseasoned)
-            if there > here + 1e-4 * scale * slope:
-                break
-            scale *= 0.5
-        else:
-            break
-        new_g = gradient(moved, there)
-        s, y = moved - x, g - new_g
-        sy = float(s @ y)
-        if sy > 1e-12:
-            left = np.eye(k) - np.outer(s, y) / sy
-            inverse = left @ inverse @ left.T + np.outer(s, s) / sy
-        small = there - here < 1e-5
-        x, here, g = moved, there, new_g
-        if small:
-            break
-    return x[:p], x[p:]
-
-
-def long_residuals(w: F64, order: int) -> F64:
-    """Residuals of a long autoregression by least squares, the first ``order`` set to 0, shape (n,)."""
-    n = len(w)
-    if order < 1 or n <= 2 * order:
-        return w.copy()
-    lags = np.empty((order, n - order))
-    for i in range(1, order + 1):
-        lags[i - 1] = w[order - i : n - i]
-    gram = lags @ lags.T
-    gram.flat[:: order + 1] += 1e-10 * float(np.trace(gram)) + 1e-300
-    a = np.linalg.solve(gram, lags @ w[order:])
-    e = np.zeros(n)
-    e[order:] = w[order:] - a @ lags
-    return e
-
-
-class Starts:
-    """Hannan-Rissanen starting values of every order of one series, from one Gram matrix."""
-
-    def __init__(self, w: F64, max_order: int, deseasoned: bool = False) -> None:
-        self._deseasoned = deseasoned
-        n = len(w)
-        order = min(int(8 * math.log10(max(n, 10))), n // 5)
-        e = long_residuals(w, order)
-        first = min(order + max_order, n - 1)
-        rows = [w[first - i : n - i] for i in range(1, max_order + 1)]
-        rows += [e[first - i : n - i] for i in range(1, max_order + 1)]
-        lags = np.array(rows)
-        self._gram = lags @ lags.T
-        self._right = lags @ w[first:]
-        self._max_order = max_order
-
-    def of(self, p: int, q: int) -> tuple[F64, F64]:
-        """Admissible starting values (phi, theta) of order (p, q)."""
-        pick = [*range(p), *range(self._max_order, self._max_order + q)]
-        gram = self._gram[np.ix_(pick, pick)].copy()
-        gram.flat[:: len(pick) + 1] += 1e-6 * float(np.trace(gram)) + 1e-300
-        x = np.asarray(np.linalg.solve(gram, self._right[pick]), dtype=np.float64)
-        phi, theta = stabilise(x[:p]), -stabilise(-x[p:])
-        powers = np.arange(1, q + 1)
-        while not admissible(phi, theta, self._deseasoned):
-            theta = theta * 0.95**powers
-        return phi, theta

@@ -10,6 +10,7 @@ what its coefficient varies from cycle to cycle.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ LENGTHS = {
 AUTO_ORDER = ("DAILY", "WEEKLY", "YEARLY", "MONTHLY", "QUARTERLY")
 HARMONICS = 10
 WEAKEST = 0.05
+# The waves of a season are the same for all series of one length; kept up to this length.
+KEPT_POINTS = 5_000
 # When a season is taken to grow with the level: how much the level changes (standard deviation of its logarithm),
 # how the swings follow it, and in how many standard errors.
 LEAST_CHANGE, LEAST_SLOPE, SURE = 0.15, 0.6, 5.0
@@ -86,14 +89,27 @@ def _detrended(y: F64, period: float) -> F64:
 def _coefficients(x: F64, period: float, count: int) -> F64:
     """Complex harmonic coefficients by cycle, counted from the end, shape (cycles, count)."""
     n, cycles = len(x), _cycles(len(x), period)
-    t = np.arange(n)
-    number = np.minimum(((n - 1 - t) / period).astype(np.int64), cycles)
-    angle = np.exp(-2j * np.pi * np.outer(np.arange(1, count + 1), t) / period)
-    weighted = angle * (x * (2 / period))
-    out = np.zeros((cycles, count), dtype=np.complex128)
-    for j in range(cycles):
-        out[j] = weighted[:, number == j].sum(axis=1)
-    return out  # type: ignore[return-value]
+    starts = [max(0, n - math.ceil((j + 1) * period)) for j in reversed(range(cycles))]
+    waves = _waves(n, period, count) * (x * (2 / period))
+    sums = np.add.reduceat(waves, starts, axis=1)[:, ::-1]
+    return (sums[:count] - 1j * sums[count:]).T  # type: ignore[return-value]
+
+
+def _waves(n: int, period: float, count: int) -> F64:
+    """Cosines and sines of the first harmonics at the points 0 .. n - 1, shape (2 count, n)."""
+    return _kept_waves(n, period, count) if n <= KEPT_POINTS else _new_waves(n, period, count)
+
+
+def _new_waves(n: int, period: float, count: int) -> F64:
+    angle = 2 * np.pi * np.outer(np.arange(1, count + 1), np.arange(n)) / period
+    return np.concatenate([np.cos(angle), np.sin(angle)])
+
+
+@functools.lru_cache(maxsize=16)
+def _kept_waves(n: int, period: float, count: int) -> F64:
+    waves = _new_waves(n, period, count)
+    waves.setflags(write=False)
+    return waves
 
 
 def _harmonics(period: float) -> int:
@@ -207,7 +223,7 @@ def _part(y: F64, period: float, window: int = decompose.SEASONAL_WINDOW) -> tup
     if _is_whole(period):
         return decompose.stl(y, round(period), window), np.zeros(0)
     coefficients = _shrunk(y, period)
-    return _wave(coefficients, period, np.arange(len(y))), coefficients
+    return coefficients @ _waves(len(y), period, len(coefficients) // 2), coefficients
 
 
 def _shrunk(y: F64, period: float) -> F64:
@@ -224,9 +240,7 @@ def _shrunk(y: F64, period: float) -> F64:
     noise = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     share = np.clip(1.0 - noise / np.maximum(np.abs(mean) ** 2, 1e-300), 0.0, 1.0)
     # Least squares over all points, not only over whole cycles.
-    angle = 2 * np.pi * np.outer(np.arange(1, k + 1), np.arange(n)) / period
-    design = np.concatenate([np.cos(angle), np.sin(angle)])
-    solution = np.linalg.lstsq(design.T, x, rcond=None)[0]
+    solution = np.linalg.lstsq(_waves(n, period, k).T, x, rcond=None)[0]
     result: F64 = solution * np.concatenate([share, share])
     return result
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from sqlml.kernels import arima, arma
+from sqlml.kernels import arima, arma, arma_estimation
 
 
 def simulate(phi, theta, n, seed=0, d=0):
@@ -43,6 +43,21 @@ def test_exact_likelihood_is_that_of_the_state_space_model(p, q):
     assert found.value == pytest.approx(value, abs=1e-6)
     assert found.variance == pytest.approx(scale, rel=1e-6)
     np.testing.assert_allclose(x - found.innovations, predicted, atol=1e-7)
+
+
+@pytest.mark.parametrize("mean", [False, True])
+@pytest.mark.parametrize(("p", "q"), [(p, q) for p in range(4) for q in range(4) if p + q] + [(5, 0), (0, 5)])
+def test_likelihoods_of_several_points_are_those_of_each(p, q, mean):
+    x = simulate(PHI[:p], THETA[:q], 90, seed=3)
+    columns = np.column_stack([x, np.ones(90)]) if mean else x[:, None]
+    ones = columns[:, 1] if mean else None
+    scale = np.array([[1.0], [0.5], [0.0], [0.9]])
+    phi, theta = scale * PHI[:p], scale[::-1] * THETA[:q]
+    values, variances = arma.exact_logliks(columns, ones, phi, theta)
+    for i in range(4):
+        one = arma.exact(x, phi[i], theta[i], mean=mean)
+        assert values[i] == pytest.approx(one.value, abs=1e-9)
+        assert variances[i] == pytest.approx(one.variance, rel=1e-10)
 
 
 def test_mean_is_the_generalised_least_squares_mean():
@@ -93,11 +108,11 @@ def test_admissible_refuses_the_hole_of_a_removed_season():
 
 def test_conditional_derivatives_are_those_of_differences():
     x = simulate([0.5], [0.3], 60)
-    e, jacobian = arma.conditional(x, np.array([0.4, 0.1]), np.array([0.2, -0.1]))
+    e, jacobian = arma_estimation.conditional(x, np.array([0.4, 0.1]), np.array([0.2, -0.1]))
     for i in range(4):
         moved = np.array([0.4, 0.1, 0.2, -0.1])
         moved[i] += 1e-6
-        there, _ = arma.conditional(x, moved[:2], moved[2:])
+        there, _ = arma_estimation.conditional(x, moved[:2], moved[2:])
         np.testing.assert_allclose((there - e) / 1e-6, jacobian[i], atol=1e-4)
 
 
