@@ -45,13 +45,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One contestant. `rows` overrides the benchmark's row count."""
+    """One contestant. `rows` overrides the benchmark's row count; without the module `needs` it is left out."""
 
     name: str
     setup: Callable[[Task], Any]
     run: Callable[[Any], Any]
     quality: Callable[[Any, Any], dict[str, float]] = lambda state, result: {}
     rows: int | None = None
+    needs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
