@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import json
 import math
@@ -155,7 +156,7 @@ class Catalog:
             "state": model.state,
             "transform": Transform | None,
         }
-        hints = typing.get_type_hints(Trained)
+        hints = _hints(Trained)
         values: dict[str, Any] = {}
         for field in dataclasses.fields(Trained):
             if field.name == "iterations":
@@ -209,7 +210,7 @@ class Catalog:
         arrays: dict[str, Any] = {}
         skipped = {"dataset", "name", "uid", "model", "iterations"}
         document = {
-            f.name: encode(getattr(trained, f.name), arrays, f.name, typing.get_type_hints(Trained)[f.name])
+            f.name: encode(getattr(trained, f.name), arrays, f.name, _hints(Trained)[f.name])
             for f in dataclasses.fields(Trained)
             if f.name not in skipped
         }
@@ -329,7 +330,7 @@ def encode(value: Any, arrays: dict[str, Any], path: str, hint: Any = Any) -> An
         arrays[path] = value
         return {"$array": path}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        hints = typing.get_type_hints(type(value))
+        hints = _hints(type(value))
         found = {
             f.name: encode(getattr(value, f.name), arrays, f"{path}.{f.name}", hints[f.name])
             for f in dataclasses.fields(value)
@@ -371,8 +372,14 @@ def decode(hint: Any, value: Any, arrays: Mapping[str, Any]) -> Any:
 
 def _trial(model: Any, item: Mapping[str, Any], arrays: Mapping[str, Any]) -> Trial:
     """A trial; its options and state are those of the model type."""
-    hints = {**typing.get_type_hints(Trial), "options": model.options, "state": model.state}
+    hints = {**_hints(Trial), "options": model.options, "state": model.state}
     return Trial(**{k: decode(hint, item[k], arrays) for k, hint in hints.items() if k in item})
+
+
+@functools.cache
+def _hints(record: type) -> Mapping[str, Any]:
+    """Types of the fields of a record; asking `typing` anew for every value costs more than reading a model."""
+    return typing.get_type_hints(record)
 
 
 def _alternatives(hint: Any) -> Sequence[Any]:
@@ -392,10 +399,10 @@ def _arguments(hint: Any, kind: Any) -> tuple[Any, ...]:
 def _decode_record(hint: Any, value: dict[str, Any], arrays: Mapping[str, Any]) -> Any:
     for part in _alternatives(hint):
         if isinstance(part, type) and dataclasses.is_dataclass(part) and part.__name__ == value.get("$type"):
-            hints = typing.get_type_hints(part)
+            hints = _hints(part)
             owner = value.get(getattr(part, "typed_by", ""))
             if owner is not None:  # options and state of another model type
-                hints |= {"options": MODELS[owner].options, "state": MODELS[owner].state}
+                hints = {**hints, "options": MODELS[owner].options, "state": MODELS[owner].state}
             known = {f.name for f in dataclasses.fields(part)}
             given = {k: decode(hints[k], v, arrays) for k, v in value.items() if k in known}
             return part(**given)
