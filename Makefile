@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test compiled lint check format bench docs clean
+.PHONY: help demo test compiled lint check format bench docs grammar clean
 
 help:
 	@echo "make demo      create .venv, install sqlml, and run the main job on real data"
@@ -16,6 +16,7 @@ help:
 	@echo "make format    write the formatting"
 	@echo "make bench     run every benchmark at a small size"
 	@echo "make docs      write docs/ and the tables of the README again"
+	@echo "make grammar   write the parser's tables after a change of the grammar"
 	@echo "make clean     remove caches and .venv"
 
 $(BIN)/python:
@@ -65,6 +66,9 @@ bench: .venv/installed-test
 
 docs: .venv/installed-test
 	$(BIN)/python docs/generate.py
+
+grammar: .venv/installed-test
+	$(BIN)/python -c "from sqlml.grammar import tables; tables.write()"
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist *.egg-info

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 from typing import Any
 
 from lark import Lark, Token, Transformer, UnexpectedToken, v_args
-from lark.lexer import Lexer as LarkLexer
 from sqlglot.tokens import TokenType
 
 from sqlml.errors import ParseError, Span
@@ -43,26 +41,13 @@ from sqlml.grammar.nodes import (
     Value,
     ValueArgument,
 )
+from sqlml.grammar.tables import parser
 from sqlml.grammar.values import number, typed
-
-STARTS = ("create_model", "alter_model", "drop_model", "export_model", "show_models", "set_setting", "arguments")
-
-
-class _Given(LarkLexer):
-    """A lexer for tokens that exist already."""
-
-    def __init__(self, conf: object):
-        del conf
-
-    def lex(self, data: Any, parser_state: Any = None) -> Any:
-        """The tokens themselves."""
-        return data
 
 
 @functools.cache
 def _lark() -> Lark:
-    text = importlib.resources.files("sqlml.grammar").joinpath("sqlml.lark").read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", lexer=_Given, start=list(STARTS), maybe_placeholders=False)
+    return parser()
 
 
 def parse(text: str) -> list[Statement]:
