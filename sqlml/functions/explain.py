@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sqlml.arrow import floats, texts
+from sqlml.arrow import floats, numbers, texts
 from sqlml.database import Database
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.functions.base import Call, Computed, Inline, TableFunction, refuse_threshold
@@ -169,21 +169,29 @@ def top_function(trained: Trained, rows: Explained, k: int) -> BatchFunction:
 
 
 def _matrix(arrays: tuple[pa.Array, ...], width: int, separate: bool) -> F64:
-    """(n, features) of the arguments of `top_function`; NULL is NaN."""
+    """(features, n) of the arguments of `top_function`; NULL is NaN."""
     if separate:
-        return np.column_stack([np.asarray(a.to_numpy(zero_copy_only=False), dtype=np.float64) for a in arrays])
+        return np.stack([numbers(a) for a in arrays])
     values = np.asarray(arrays[0].flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
-    return values.reshape(len(arrays[0]), width)
+    return np.ascontiguousarray(values.reshape(len(arrays[0]), width).T)
 
 
 def largest(values: F64, names: pa.Array, k: int) -> pa.Array:
-    """The k largest of each row of values (n, d) by size, with their names (d,): list<struct>."""
-    order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :k]
-    picked = floats(np.take_along_axis(values, order, axis=1).ravel())
-    indices = np.ascontiguousarray(order.ravel(), dtype=np.int64)
-    index = pa.Array.from_buffers(pa.int64(), len(indices), [None, pa.py_buffer(indices)])
-    structs = pa.StructArray.from_arrays([names.take(index), picked], ["feature", "attribution"])
-    ends = np.arange(0, (len(values) + 1) * k, k, dtype=np.int32)
+    """The k largest of each column of values (d, n) by size, with their names (d,): list<struct>, (n,).
+
+    Names stay in a dictionary: writing them out for every row costs more than all the rest.
+    """
+    d, n = values.shape
+    size = np.empty((n, d))
+    np.negative(np.abs(values.T, out=size), out=size)
+    order = np.argsort(size, axis=1, kind="stable")[:, :k]
+    k = order.shape[1]
+    picked = floats(values.ravel().take((order * n + np.arange(n)[:, None]).ravel()))
+    indices = np.ascontiguousarray(order.ravel(), dtype=np.int32)
+    index = pa.Array.from_buffers(pa.int32(), len(indices), [None, pa.py_buffer(indices)])
+    named = pa.DictionaryArray.from_arrays(index, names)
+    structs = pa.StructArray.from_arrays([named, picked], ["feature", "attribution"])
+    ends = np.arange(0, (n + 1) * k, k, dtype=np.int32) if k else np.zeros(n + 1, dtype=np.int32)
     offsets = pa.Array.from_buffers(pa.int32(), len(ends), [None, pa.py_buffer(ends)])
     return pa.ListArray.from_arrays(offsets, structs)
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import sqlml
+from sqlml.arrow import texts
+from sqlml.functions.explain import largest
 from sqlml.models import MODELS
 
 FEATURES = ["x", "z", "c"]
@@ -239,3 +241,16 @@ def test_integrated_gradients_come_near(con, kind):
             assert rest / abs(moved) == pytest.approx(r["approximation_error"], abs=1e-6)
             assert r["prediction_value"] == pytest.approx(r["predicted_y"], rel=1e-4, abs=1e-4)
     assert errors[1] < errors[0] and errors[1] < 0.02
+
+
+def test_the_largest_of_each_row_are_those_of_a_plain_sort() -> None:
+    values = np.random.default_rng(0).normal(size=(7, 500))
+    values[:, ::50] = np.round(values[:, ::50])  # ties: the earlier column comes first
+    values[2, 3] = values[5, 3] = np.nan  # what is not known comes last
+    names = [f"f{i}" for i in range(7)]
+    for k in (1, 3, 7):
+        found = largest(values, texts(names), k).to_pylist()
+        for row, given in zip(found, values.T, strict=True):
+            order = sorted(range(7), key=lambda i: (np.isnan(given[i]), -abs(given[i]), i))[:k]
+            assert [e["feature"] for e in row] == [names[i] for i in order]
+            np.testing.assert_array_equal([e["attribution"] for e in row], given[order])
