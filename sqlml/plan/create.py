@@ -275,7 +275,7 @@ def _transform(
         through.append(label.name)
     fragment = statement.transform
     start = fragment.span.start
-    return plan_transform(fragment.text, start, columns, tuple(through), session.fidelity, session.user_functions())
+    return plan_transform(fragment.text, start, columns, tuple(through), session.fidelity, session.user_functions)
 
 
 def feature_columns(plan: CreatePlan, columns: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -9,8 +9,9 @@ A `Transform` holds strings and tuples only, so the catalog can store it as it i
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -126,7 +127,7 @@ def plan_transform(
     columns: tuple[Column, ...],
     passthrough: tuple[str, ...] = (),
     fidelity: Fidelity = "best",
-    user_functions: Collection[str] = (),
+    user_functions: Callable[[], Collection[str]] = frozenset,
 ) -> TransformPlan:
     """Check the inside of TRANSFORM(...) and write it as DuckDB SQL.
 
@@ -136,13 +137,15 @@ def plan_transform(
         columns: the columns of the training query.
         passthrough: columns that must come out as they went in (label, split, weight).
         fidelity: 'bigquery' fits what the service was seen to fit.
-        user_functions: names of functions that the user made; they cannot be stored with a model.
+        user_functions: gives the names of functions that the user made; they cannot be stored with a model. It is asked
+            when the clause calls a function that is not one of ML's.
 
     Raises:
         ProgrammingError, SchemaError: with the place in the script.
     """
     whole = Span(offset, offset + len(text))
-    builder = _Builder(columns, offset, whole, fidelity, {f.casefold() for f in user_functions})
+    known = functools.cache(lambda: frozenset(f.casefold() for f in user_functions()))
+    builder = _Builder(columns, offset, whole, fidelity, known)
     for node in Reader("bigquery", offset).items(text):
         builder.add(node)
     items = builder.items
@@ -179,7 +182,7 @@ class _Builder:
     offset: int
     whole: Span
     fidelity: Fidelity
-    user_functions: set[str]
+    user_functions: Callable[[], Collection[str]]
     items: list[TransformItem] = field(default_factory=list)
     places: list[Span | None] = field(default_factory=list)
     functions: list[Analytic] = field(default_factory=list)
@@ -254,7 +257,7 @@ class _Builder:
             windowed = isinstance(node.parent, exp.Window) and node.parent.this is node
             if called.removeprefix("SAFE.") in _AGGREGATES and not windowed:
                 return f"the aggregate function {called}"
-            if called.casefold() in self.user_functions:
+            if not called.startswith(("ML.", "AI.")) and called.casefold() in self.user_functions():
                 return f"the user-defined function {called}"
         if isinstance(node, exp.Parameter | exp.Placeholder):
             return "a query parameter"

@@ -49,7 +49,9 @@ class Engine:
         columns = self.database.describe(f"SELECT * FROM {source}")
         prefix = "CREATE MODEL m TRANSFORM("
         try:
-            plan = plan_transform(clause, len(prefix), columns, passthrough, fidelity, user_functions=("my_udf",))
+            plan = plan_transform(
+                clause, len(prefix), columns, passthrough, fidelity, user_functions=lambda: ("my_udf",)
+            )
             return plan.fit(LocalRelation(self.database, source, columns))
         except Error as error:
             raise error.attach(f"{prefix}{clause})") from None
