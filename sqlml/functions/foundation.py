@@ -1,9 +1,8 @@
 """AI.FORECAST, AI.EVALUATE, AI.DETECT_ANOMALIES: forecasts of series without a trained model.
 
-The service answers them with TimesFM. Its weights are not part of this package, so each series gets our own
-best univariate
-method, the ARIMA_PLUS pipeline of `sqlml.kernels.series`; whoever names a TimesFM model is told so by a
-warning.
+The service answers them with TimesFM. Its weights are not part of this package and a file of weights is not run, so
+each series gets our own best univariate method, the ARIMA_PLUS pipeline of `sqlml.kernels.series`. The documented
+columns leave no room for the method's name: every call says it in a notice.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ import datetime
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from sqlml.errors import OptionError, ProgrammingError, SchemaError, notice
+from sqlml.errors import NotSupportedError, OptionError, ProgrammingError, SchemaError, notice
 from sqlml.functions.base import Call, Computed, Source, TableFunction
 from sqlml.functions.forecast import STAMP_SQL, double_columns, numbers
 from sqlml.functions.forecast_errors import METRICS
@@ -29,7 +28,6 @@ from sqlml.kernels.types import F64, I64
 from sqlml.options import option
 from sqlml.schema import Column, find
 
-Model = Literal["TIMESFM 2.0", "TIMESFM 2.5"]
 CONTEXTS = {
     "TIMESFM 2.0": (64, 128, 256, 512, 1024, 2048),
     "TIMESFM 2.5": (64, 128, 256, 512, 1024, 2048, 4096, 8192, 15360),
@@ -42,7 +40,11 @@ LATEST = 1024
 class FoundationSettings(SeriesSettings):
     """Settings that the three functions share."""
 
-    model: Model | None = option(None, "The service's model; here every series gets the ARIMA_PLUS method.")
+    model: str | None = option(
+        None,
+        "TimesFM 2.0 or TimesFM 2.5, the service's models; here every series gets the ARIMA_PLUS method, as a notice"
+        " says. The path of a file of weights is refused.",
+    )
     context_window: int | None = option(None, "Latest points that are used: 64, 128, 256 ... 15360.", low=64)
 
 
@@ -78,16 +80,30 @@ class AiAnomalySettings(FoundationSettings):
 
 
 def _context(call: Call) -> int:
-    """Points that are used at most. Raises `OptionError`."""
+    """Points that are used at most; names the method in a notice. Raises `OptionError`, `NotSupportedError`."""
     s: FoundationSettings = call.settings
-    allowed = CONTEXTS[s.model or "TIMESFM 2.5"]
+    name = _named(call, s.model)
+    allowed = CONTEXTS[name or "TIMESFM 2.5"]
     if s.context_window is not None and s.context_window not in allowed:
         listed = ", ".join(str(c) for c in allowed)
         raise OptionError(f"CONTEXT_WINDOW must be one of {listed}. Got {s.context_window}.", span=call.span)
-    if s.model is not None:
-        text = f"{call.name}: the weights of TimesFM are not part of this package; ARIMA_PLUS is used instead."
-        notice(text)
+    if name is None:
+        notice(f"{call.name} used the ARIMA_PLUS method.")
+    else:
+        notice(f"{call.name} used the ARIMA_PLUS method: the weights of TimesFM are not part of this package.")
     return s.context_window or allowed[-1]
+
+
+def _named(call: Call, model: str | None) -> str | None:
+    """The model's name in capitals. Raises `OptionError`, and `NotSupportedError` for a file of weights."""
+    name = None if model is None else model.upper()
+    if name is None or model is None or name in CONTEXTS:
+        return name
+    hint = f"leave out MODEL: {call.name} then uses the ARIMA_PLUS method."
+    if any(mark in model for mark in "/\\.~:") and not name.startswith("TIMESFM "):
+        text = f"{call.name} cannot run weights from a file. Got {model!r}."
+        raise NotSupportedError(text, span=call.span, hint=hint)
+    raise OptionError(f"MODEL must be one of TimesFM 2.0, TimesFM 2.5. Got {model!r}.", span=call.span, hint=hint)
 
 
 def _settings(call: Call, horizon: int) -> series.Settings:

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from sqlml.errors import Error
+from sqlml.errors import Error, NotSupportedError
 
 VISITS = pathlib.Path(__file__).parents[1] / "data" / "daily_visits.csv"
 
@@ -306,11 +306,20 @@ def test_ai_forecast_of_too_little(visits):
 
 def test_timesfm_is_answered_by_another_method(visits):
     cursor = visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, model => 'TimesFM 2.0')")
-    assert "ARIMA_PLUS" in str(cursor.messages[0][1])
+    assert "ARIMA_PLUS" in str(cursor.messages[0][1]) and "TimesFM" in str(cursor.messages[0][1])
+    cursor = visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES})")
+    assert str(cursor.messages[0][1]) == "AI.FORECAST used the ARIMA_PLUS method."
     with pytest.raises(Error, match="CONTEXT_WINDOW"):
         visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, context_window => 100)")
     with pytest.raises(Error, match="MODEL"):
         visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, model => 'other')")
+
+
+@pytest.mark.parametrize("model", ["weights/timesfm.safetensors", "timesfm.ckpt", "~/timesfm", "C:\\\\timesfm"])
+def test_weights_from_a_file_are_refused(visits, model):
+    with pytest.raises(NotSupportedError, match="cannot run weights from a file") as caught:
+        visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, model => '{model}')")
+    assert "leave out MODEL" in caught.value.hint
 
 
 def test_context_window_uses_the_end(visits):
