@@ -99,11 +99,18 @@ def register_function(database: Database, name: str, function: BatchFunction) ->
     call = function.call
 
     def run(*arrays: Any) -> Any:
-        return call(*(a.combine_chunks() if isinstance(a, pa.ChunkedArray) else a for a in arrays))
+        return call(*(_whole(a) for a in arrays))
 
     expect_callers()
     # The arguments are cast where they are written, so the function itself takes any.
     return database.function(name, run, None, function.result)
+
+
+def _whole(array: Any) -> Any:
+    """One array of an argument; as a rule it is one, and to combine it would be to copy it."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
 
 
 def predicted_code(score: Score, label: Label, threshold: float | None = None) -> str:

@@ -9,6 +9,8 @@ columns alone, so that the model does not depend on how the rows were delivered.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import json
 import math
 import pathlib
 import tempfile
@@ -388,9 +390,37 @@ def load(raw: bytes) -> Any:
     return booster
 
 
+@lru_cache(maxsize=1)
+def _call() -> tuple[Any, Any, bytes]:
+    """XGBoost's C function that scores a dense matrix, its check of return codes, and the settings of a plain answer."""
+    from xgboost import core
+
+    settings = {
+        **{"type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0},
+        **{"missing": math.nan, "strict_shape": False, "cache_id": 0},
+    }
+    return core._LIB.XGBoosterPredictFromDense, core._check_call, json.dumps(settings).encode()
+
+
+def outputs(raw: bytes, X: F32) -> F32:
+    """(n,) or (n, classes): what `Booster.inplace_predict` gives, without its 100 microseconds of Python per call."""
+    call, check, settings = _call()
+    booster = load(raw)
+    if not len(X):
+        return np.asarray(booster.inplace_predict(X, validate_features=False), np.float32)
+    X = np.ascontiguousarray(X, np.float32)
+    place = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}' % (X.ctypes.data, *X.shape)
+    shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+    values = ctypes.POINTER(ctypes.c_float)()
+    written = [ctypes.byref(place) for place in (shape, dimensions, values)]
+    check(call(booster.handle, place, settings, None, *written))
+    found = np.ctypeslib.as_array(values, tuple(shape[i] for i in range(dimensions.value)))
+    return np.array(found, np.float32)  # XGBoost's memory is this thread's, until the next call
+
+
 def predict(raw: bytes, X: F32, objective: Objective) -> F64:
     """(n,) numbers or probabilities of the second class, or (n, classes): the float32 of `Booster.predict`."""
-    found = load(raw).inplace_predict(X, validate_features=False)
+    found = outputs(raw, X)
     return shares(found) if objective == "shares" else np.asarray(found, np.float64)
 
 
