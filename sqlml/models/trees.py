@@ -74,7 +74,7 @@ class TreeOptions(TuningOptions, SplitOptions, RegistryOptions):
     colsample_bynode: float = option(1.0, "Share of the columns for each split.", above=0.0, high=1.0, tune=_SELDOM)
     min_split_loss: float = option(0.0, "Smallest improvement for which a leaf is split.", low=0.0, tune=_SELDOM)
     instance_weight_col: str | None = option(None, "Column of row weights; it is not a feature.")
-    xgboost_version: Literal["0.9", "1.1"] | None = option(
+    xgboost_version: Literal["0.9", "1.1", "2.1"] | None = option(
         None, "XGBoost of the service.", note="trees are trained with the installed XGBoost; the value is recorded."
     )
     enable_global_explain: bool = option(False, "Compute global attributions at training time.")

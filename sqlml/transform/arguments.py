@@ -39,6 +39,7 @@ class Shape:
 
 NUMBER = Shape("a number", f"^{_NUMBER}$", "DOUBLE", "n")
 TEXT = Shape("a STRING", f"^{_TEXT}$", "VARCHAR", "s")
+WORD = Shape("a STRING or a BOOL", f"^({_TEXT}|BOOLEAN)$", "VARCHAR", "sb")
 NUMBERS = Shape("an ARRAY of numbers", f'^({_NUMBER}{_LIST}|"NULL")$', "DOUBLE[]", "a")
 TEXTS = Shape("an ARRAY<STRING>", f'^({_TEXT}{_LIST}|"NULL")$', "VARCHAR[]", "a")
 SCALAR = Shape("a number or a STRING", f"^({_NUMBER}|{_TEXT})$", "", "ns")

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
 from sqlml.schema import quote_literal
-from sqlml.transform.arguments import NUMBER, TEXT, TEXTS, Call, Shape, excerpt
+from sqlml.transform.arguments import NUMBER, TEXTS, WORD, Call, Shape, excerpt
 from sqlml.transform.forms import Scalar, let, struct_of
 
 _MOST_FIELDS = 10
@@ -30,9 +30,12 @@ def polynomial_expand(call: Call) -> Scalar:
 
 
 def feature_cross(call: Call) -> Scalar:
-    """All combinations of 2 to `degree` different features, values joined by _; NULL in one gives NULL."""
+    """All combinations of 2 to `degree` different features, values joined by _; NULL in one gives NULL.
+
+    BOOL is documented for categories nowhere, but the service's own tutorial crosses one.
+    """
     call.count(1, 2)
-    fields = _fields(call, TEXT)
+    fields = _fields(call, WORD)
     degree = call.integer(1, "degree", 2, 2, 4)
     if len(fields) < 2:
         raise call.error(0, "be a STRUCT of at least 2 fields")

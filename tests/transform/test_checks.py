@@ -88,6 +88,7 @@ TEXT_CHECKS = [
     ("ML.DISTANCE([(1, 3.0)], [(2, 4.0)])", 5.0),
     ("ML.DISTANCE([(1, 3.0), (2, 4.0)], [(2, 8.0), (1, 6.0)], 'COSINE')", 0.0),
     ("ML.FEATURE_CROSS(STRUCT('a' AS x, 'b' AS y, 'c' AS z), 3).x_y_z", "a_b_c"),
+    ("ML.FEATURE_CROSS(STRUCT('a' AS x, 1 > 0 AS y)).x_y", "a_true"),
     ("ML.POLYNOMIAL_EXPAND(STRUCT(2 AS a), 4)", {"a": 2.0, "a_a": 4.0, "a_a_a": 8.0, "a_a_a_a": 16.0}),
 ]
 

@@ -63,7 +63,7 @@ CALLS = [
     ("ML.POLYNOMIAL_EXPAND(x)", "x)", "must be written as STRUCT(column, ...). Got x."),
     ("ML.POLYNOMIAL_EXPAND(STRUCT(x, i), 5)", "5", "from 1 to 4 (degree). Got 5."),
     ("ML.FEATURE_CROSS(STRUCT(s))", None, "must be a STRUCT of at least 2 fields."),
-    ("ML.FEATURE_CROSS(STRUCT(s, i))", "i))", "Field i of ML.FEATURE_CROSS must be a STRING. Got INT64."),
+    ("ML.FEATURE_CROSS(STRUCT(s, i))", "i))", "Field i of ML.FEATURE_CROSS must be a STRING or a BOOL. Got INT64."),
     ("ML.NORMALIZER(x)", "x)", "must be an ARRAY of numbers. Got FLOAT64."),
     ("ML.NORMALIZER(a, 0.5)", "0.5", "must be a constant: 0, a number of at least 1"),
     ("ML.LP_NORM(a, -1)", "1", "must be a constant: 0, a number of at least 1"),
