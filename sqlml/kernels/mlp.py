@@ -2,8 +2,9 @@
 
 The input of a row is a block of numbers and a few category codes. A code stands for a one-hot
 column, so the first layer over it is the sum of the rows of a table that the codes name: the
-one-hot vector is never written down. Training is in `mlp_train` (torch); this module needs numpy
-only, so that predictions do not wait for torch to be imported.
+one-hot vector is never written down. Neither is that of a set of codes (`bags`). Training is in
+`mlp_train` (torch); this module needs numpy only, so that predictions do not wait for torch to be
+imported.
 
 Weights are a dict of arrays:
     layer.0.weight (p, h1)   layer.0.table (R, h1)   layer.0.bias (h1,)
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.errors import InternalError, OptionError
+from sqlml.kernels.bags import Bags
 from sqlml.kernels.threads import one_blas_thread
 
 F32 = NDArray[np.float32]
@@ -42,7 +44,7 @@ class Network:
     Args:
         task: what the output is and which loss it has.
         numeric: number of numeric inputs, p.
-        rows: number of one-hot columns over all category codes, R. Code R means "none of them".
+        rows: number of one-hot columns over all codes of categories and sets, R. Code R means "none of them".
         hidden: units of the hidden layers. The middle one of an autoencoder is its latent layer.
         outputs: 1 for regression and binary, the number of classes, or p + R for an autoencoder.
         activation: one of ACTIVATIONS, after every hidden layer.
@@ -73,7 +75,6 @@ class Network:
         return list(zip(sizes, [*self.hidden, self.outputs], strict=True))
 
     @property
-    @one_blas_thread()
     def latent(self) -> int:
         """Index of the latent layer among the hidden ones."""
         return len(self.hidden) // 2
@@ -88,15 +89,25 @@ class Rows:
         codes: category codes, int32 (n, columns) in [0, R]; R means none.
         y: target (n,): numbers, 0/1, or class indices; None for an autoencoder.
         w: row weights (n,), or None for all 1.
+        bags: further codes in [0, R), a set per row, or None.
     """
 
     X: F32
     codes: I32
     y: NDArray[np.float32] | NDArray[np.int32] | None = None
     w: F32 | None = None
+    bags: Bags | None = None
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def active(self, R: int) -> Iterator[tuple[NDArray[np.int64], I32]]:
+        """Rows and codes of the one-hot columns that are 1, in pieces."""
+        for code in self.codes.T:
+            at = np.flatnonzero(code < R)
+            yield at, code[at]
+        if self.bags is not None:
+            yield self.bags.owners(), self.bags.codes
 
     def blocks(self, size: int = _BLOCK) -> Iterator[Rows]:
         """Consecutive pieces of at most `size` rows."""
@@ -107,6 +118,7 @@ class Rows:
                 self.codes[s],
                 None if self.y is None else self.y[s],
                 None if self.w is None else self.w[s],
+                None if self.bags is None else self.bags.piece(s),
             )
 
 
@@ -188,15 +200,15 @@ class Frozen:
             if name in weights
         }
 
-    def outputs(self, X: F32, codes: I32) -> F32:
+    def outputs(self, X: F32, codes: I32, bags: Bags | None = None) -> F32:
         """Raw outputs (n, k): standardised targets, logits, or the reconstruction."""
         with one_blas_thread():
-            parts = [self._forward(r.X, r.codes)[1] for r in Rows(X, codes).blocks()]
+            parts = [self._forward(r)[1] for r in Rows(X, codes, bags=bags).blocks()]
         return np.concatenate(parts) if parts else np.zeros((0, self.network.outputs), np.float32)
 
-    def predict(self, X: F32, codes: I32) -> F64:
+    def predict(self, X: F32, codes: I32, bags: Bags | None = None) -> F64:
         """Predicted numbers (n,), probability of class 1 (n,), probabilities (n, k), or rows (n, p + R)."""
-        raw = self.outputs(X, codes).astype(np.float64)
+        raw = self.outputs(X, codes, bags).astype(np.float64)
         task = self.network.task
         if task == "regression":
             mean, scale = self.weights["target"].astype(np.float64)
@@ -205,30 +217,31 @@ class Frozen:
             return np.asarray(sigmoid(raw[:, 0]))  # type: ignore[arg-type]
         return np.asarray(softmax(raw)) if task == "multiclass" else raw  # type: ignore[arg-type]
 
-    def latent(self, X: F32, codes: I32) -> F64:
+    @one_blas_thread()
+    def latent(self, X: F32, codes: I32, bags: Bags | None = None) -> F64:
         """Activations of the latent layer (n, units); CRELU gives the difference of its halves."""
         last = self.network.latent
         parts = []
-        for r in Rows(X, codes).blocks():
-            h = self._forward(r.X, r.codes, stop=last + 1)[0][last]
+        for r in Rows(X, codes, bags=bags).blocks():
+            h = self._forward(r, stop=last + 1)[0][last]
             if self.network.activation == "CRELU":
                 h = h[:, : h.shape[1] // 2] - h[:, h.shape[1] // 2 :]
             parts.append(h.astype(np.float64))
         return np.concatenate(parts) if parts else np.zeros((0, self.network.hidden[last]))
 
     @one_blas_thread()
-    def reconstruction_errors(self, X: F32, codes: I32) -> F64:
+    def reconstruction_errors(self, X: F32, codes: I32, bags: Bags | None = None) -> F64:
         """Per row the mean absolute, squared and squared-log error over the p + R encoded inputs: (n, 3).
 
         The logarithm is that of 1 + value, of values below 0 taken as 0.
         """
-        parts = [self._errors(r) for r in Rows(X, codes).blocks(1024)]
+        parts = [self._errors(r) for r in Rows(X, codes, bags=bags).blocks(1024)]
         return np.concatenate(parts) if parts else np.zeros((0, 3))
 
     def _errors(self, r: Rows) -> F64:
         """The sums over all one-hot columns are those of a target of zeros, put right where it is one."""
         p, R = self.network.numeric, self.network.rows
-        made = self._forward(r.X, r.codes)[1]
+        made = self._forward(r)[1]
         numbers, hot = made[:, :p].astype(np.float64), made[:, p:]
         e = numbers - r.X
         logs = np.log1p(np.maximum(numbers, 0)) - np.log1p(np.maximum(r.X, 0))
@@ -240,21 +253,21 @@ class Frozen:
                 (logs * logs).sum(1) + np.einsum("ij,ij->i", hot_logs, hot_logs),
             ]
         )
-        for code in r.codes.T:
-            at = np.flatnonzero(code < R)
-            o = hot[at, code[at]].astype(np.float64)
-            log = hot_logs[at, code[at]].astype(np.float64)
-            total[at, 0] += np.abs(o - 1) - np.abs(o)
-            total[at, 1] += (o - 1) ** 2 - o**2
-            total[at, 2] += (log - np.log(2)) ** 2 - log**2
+        for at, code in r.active(R):
+            o = hot[at, code].astype(np.float64)
+            log = hot_logs[at, code].astype(np.float64)
+            change = (np.abs(o - 1) - np.abs(o), (o - 1) ** 2 - o**2, (log - np.log(2)) ** 2 - log**2)
+            for j, amount in enumerate(change):
+                total[:, j] += np.bincount(at, amount, minlength=len(r))
         return total / (p + R)
 
-    def one_hot(self, X: F32, codes: I32) -> F32:
+    def one_hot(self, X: F32, codes: I32, bags: Bags | None = None) -> F32:
         """The encoded input written out (n, p + R). For small pieces only."""
         p, R = self.network.numeric, self.network.rows
         dense = np.zeros((len(X), p + R + 1), np.float32)
         dense[:, :p] = X
-        np.add.at(dense, (np.arange(len(X))[:, None], p + codes), 1.0)
+        for at, code in Rows(X, codes, bags=bags).active(R):
+            np.add.at(dense, (at, p + code), 1.0)
         return dense[:, : p + R]
 
     @one_blas_thread()
@@ -270,9 +283,9 @@ class Frozen:
 
     def _losses(self, r: Rows) -> F64:
         if self.network.task == "autoencoder":
-            return self.reconstruction_errors(r.X, r.codes)[:, 1]
+            return self.reconstruction_errors(r.X, r.codes, r.bags)[:, 1]
         assert r.y is not None
-        raw = self._forward(r.X, r.codes)[1].astype(np.float64)
+        raw = self._forward(r)[1].astype(np.float64)
         if self.network.task == "regression":
             mean, scale = self.weights["target"].astype(np.float64)
             return np.asarray((raw[:, 0] * scale + mean - r.y) ** 2)
@@ -283,16 +296,14 @@ class Frozen:
         logs = top[:, 0] + np.log(np.exp(raw - top).sum(axis=1))
         return np.asarray(logs - raw[np.arange(len(r)), r.y.astype(np.int64)])
 
-    def _lookup(self, name: str, codes: I32) -> F32:
-        table = self._tables[name]
-        total = table[codes[:, 0]]
-        for j in range(1, codes.shape[1]):
-            total += table[codes[:, j]]
-        return total
-
-    def _inner(self, name: str, X: F32, codes: I32) -> F32:
-        z = X @ self.weights[f"{name}.weight"]
-        return z + self._lookup(f"{name}.table", codes) if codes.shape[1] else z
+    def _inner(self, name: str, r: Rows) -> F32:
+        z = r.X @ self.weights[f"{name}.weight"]
+        table = self._tables[f"{name}.table"]
+        for code in r.codes.T:
+            z += table[code]
+        if r.bags is not None:
+            z += r.bags.sums(table)
+        return z
 
     def _upper(self, z: F32, stop: int | None = None) -> tuple[list[F32], F32]:
         """Hidden activations and the last pre-activation, from that of the first layer."""
@@ -305,10 +316,10 @@ class Frozen:
             z = hidden[-1] @ w[f"layer.{i}.weight"] + w[f"layer.{i}.bias"]
         return hidden, z
 
-    def _forward(self, X: F32, codes: I32, stop: int | None = None) -> tuple[list[F32], F32]:
-        hidden, z = self._upper(self._inner("layer.0", X, codes) + self.weights["layer.0.bias"], stop)
+    def _forward(self, r: Rows, stop: int | None = None) -> tuple[list[F32], F32]:
+        hidden, z = self._upper(self._inner("layer.0", r) + self.weights["layer.0.bias"], stop)
         if self.network.wide and stop is None:
-            z = z + self._inner("wide", X, codes)
+            z = z + self._inner("wide", r)
         return hidden, z
 
     def _first_delta(self, hidden: list[F32], d: F32) -> F32:
@@ -322,6 +333,7 @@ class Frozen:
         self,
         X: F32,
         codes: I32,
+        bags: Bags | None = None,
         *,
         output: int | NDArray[np.int64] = 0,
         steps: int = 15,
@@ -334,7 +346,7 @@ class Frozen:
         through fractional codes, which is exact on this first layer because it is a sum.
 
         Args:
-            X, codes: as in `Rows`.
+            X, codes, bags: as in `Rows`.
             output: which raw output to explain, one for all rows or one per row (n,).
             steps: number of points; the error of the sum falls with 1 / steps^2.
             report: called after every block of rows.
@@ -346,21 +358,25 @@ class Frozen:
         which = np.broadcast_to(np.asarray(output, np.int64), (n,))
         numbers = np.zeros((n, self.network.numeric))
         categories = np.zeros((n, C))
+        tags = np.zeros(0 if bags is None else len(bags.codes))
         value, base = np.zeros(n), np.zeros(n)
-        for i in range(0, n, _BLOCK):
-            s = slice(i, i + _BLOCK)
-            self._attribute(X[s], codes[s], which[s], steps, numbers[s], categories[s])
-            rows = np.arange(len(X[s]))
-            value[s] = self._forward(X[s], codes[s])[1][rows, which[s]]
-            zero = self._forward(np.zeros((1, X.shape[1]), np.float32), np.full((1, C), self.network.rows, np.int32))
-            base[s] = zero[1][0, which[s]]
+        nothing = Rows(np.zeros((1, X.shape[1]), np.float32), np.full((1, C), self.network.rows, np.int32))
+        zero = self._forward(nothing)[1][0]
+        at = 0
+        for r in Rows(X, codes, bags=bags).blocks():
+            s = slice(at, at + len(r))
+            found = tags[:0] if bags is None else tags[bags.starts[at] : bags.starts[at + len(r)]]
+            self._attribute(r, which[s], steps, numbers[s], categories[s], found)
+            value[s] = self._forward(r)[1][np.arange(len(r)), which[s]]
+            base[s] = zero[which[s]]
+            at += len(r)
             if report is not None:
                 report()
-        return Attribution(numbers, categories, base, value)
+        return Attribution(numbers, categories, base, value, tags)
 
-    def _attribute(self, X: F32, codes: I32, which: NDArray[np.int64], steps: int, numbers: F64, cats: F64) -> None:
-        w = self.weights
-        inner = self._inner("layer.0", X, codes)
+    def _attribute(self, r: Rows, which: NDArray[np.int64], steps: int, numbers: F64, cats: F64, tags: F64) -> None:
+        X, codes, w = r.X, r.codes, self.weights
+        inner = self._inner("layer.0", r)
         seed = np.zeros((len(X), self.network.outputs), np.float32)
         seed[np.arange(len(X)), which] = 1.0
         delta = np.zeros((len(X), self.network.hidden[0]))
@@ -375,6 +391,13 @@ class Frozen:
             numbers += X * w["wide.weight"].T[which]
             for j in range(codes.shape[1]):
                 cats[:, j] += self._tables["wide.table"][codes[:, j], which]
+        if r.bags is not None:
+            own = r.bags.owners()
+            for i in range(0, len(own), _BLOCK):
+                s = slice(i, i + _BLOCK)
+                tags[s] = np.einsum("ij,ij->i", self._tables["layer.0.table"][r.bags.codes[s]], delta[own[s]])
+            if self.network.wide:
+                tags += self._tables["wide.table"][r.bags.codes, which[own]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,9 +409,11 @@ class Attribution:
         categories: (n, columns).
         baseline: raw output at the baseline (n,).
         value: raw output at the row (n,). baseline + sums is close to it.
+        tags: (m,), of the codes of the bags.
     """
 
     numbers: F64
     categories: F64
     baseline: F64
     value: F64
+    tags: F64

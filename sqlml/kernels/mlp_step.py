@@ -8,6 +8,7 @@ few of their rows (`optimizers.Sparse`), else as a whole; both give the numbers 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -58,6 +59,74 @@ class Settings(Protocol):
     def seed(self) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Rows on the device.
+
+    Args:
+        words: int32 (n, p + C + 2): numbers, codes, target, weight.
+        tags: codes of the rows' sets, end to end: int32 (m,); None without sets.
+        starts: where each row's begin: int64 (n + 1,).
+        lengths: the same as counts (n,), on the CPU, where they give the size of a batch without waiting.
+    """
+
+    words: Tensor
+    tags: Tensor | None = None
+    starts: Tensor | None = None
+    lengths: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def sizes(self, order: Tensor, batch: int) -> list[int]:
+        """Number of tags in every batch of rows taken in an order (n,), which is on the CPU."""
+        import torch
+
+        batches = -(-len(order) // batch)
+        if self.lengths is None:
+            return [0] * batches
+        owner = torch.arange(len(order)).div_(batch, rounding_mode="floor")
+        found: list[int] = torch.zeros(batches, dtype=torch.int64).index_add_(0, owner, self.lengths[order]).tolist()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The one-hot columns of a batch that are 1.
+
+    Args:
+        codes: (b, C), int64; R names no column.
+        tags: further ones (m,), in the order of the rows, or None.
+        owner: the row of each of them (m,).
+        first: where each row's begin (b,).
+    """
+
+    codes: Tensor
+    tags: Tensor | None = None
+    owner: Tensor | None = None
+    first: Tensor | None = None
+
+    @property
+    def none(self) -> bool:
+        """Whether there are no such columns."""
+        return self.codes.shape[1] == 0 and self.tags is None
+
+    def flat(self) -> Tensor:
+        """All codes, those of the columns first."""
+        import torch
+
+        codes = self.codes.reshape(-1)
+        return codes if self.tags is None else torch.cat([codes, self.tags])
+
+    def spread(self, d: Tensor) -> Tensor:
+        """Rows of d (b, h) for every code of `flat`."""
+        import torch
+
+        b, C = self.codes.shape
+        wide = d.unsqueeze(1).expand(b, C, -1).reshape(b * C, d.shape[1])
+        return wide if self.owner is None else torch.cat([wide, d.index_select(0, self.owner)])
+
+
 class Half:
     """The weights of one half of the network with their optimiser: flat dense layers and one table."""
 
@@ -88,7 +157,7 @@ class Half:
         import torch
 
         w = torch.zeros(len(value) + 1, value.shape[1], device=self.flat.device)
-        w[:-1] = torch.from_numpy(np.ascontiguousarray(value))
+        w[:-1].copy_(torch.from_numpy(np.ascontiguousarray(value)))
         if self.rule.lazy and by_rows(value.shape[0], value.shape[1], touched):
             self.sparse = Sparse(self.rule, w)
         else:
@@ -102,31 +171,37 @@ class Half:
             g.append(self.table_grad)
         self.dense = Dense(self.rule, w, g)
 
-    def lookup(self, codes: Tensor, t: int) -> Tensor:
-        """Sum over the columns of the table rows of codes (b, C): (b, h). `t` steps are done."""
-        import torch
+    def lookup(self, active: Active, t: int) -> Tensor:
+        """Sum of the table rows of each row's codes: (b, h). `t` steps are done."""
+        from torch.nn.functional import embedding_bag
 
-        b, C = codes.shape
+        b, C = active.codes.shape
+        total: Tensor
         if self.sparse is not None:
-            return self.sparse.gather(codes.reshape(-1), t).view(b, C, -1).sum(1)
+            found = self.sparse.gather(active.flat(), t)
+            total = found[: b * C].view(b, C, found.shape[1]).sum(1)
+            return total if active.owner is None else total.index_add_(0, active.owner, found[b * C :])
         assert self.table is not None
-        total: Tensor = torch.nn.functional.embedding_bag(codes, self.table, mode="sum")
-        return total
+        if active.tags is None:
+            return embedding_bag(active.codes, self.table, mode="sum")
+        total = embedding_bag(active.tags, self.table, active.first, mode="sum")
+        return total.add_(embedding_bag(active.codes, self.table, mode="sum")) if C else total
 
-    def table_backward(self, codes: Tensor, d: Tensor, t: int) -> None:
+    def table_backward(self, active: Active, d: Tensor, t: int) -> None:
         """Gradient d (b, h) of the looked-up sum; a sparse table takes its step `t` at once."""
-        b, C = codes.shape
         if self.sparse is not None:
-            self.sparse.step(codes.reshape(-1), d.unsqueeze(1).expand(b, C, -1).reshape(b * C, -1), t)
+            self.sparse.step(active.flat(), active.spread(d), t)
             return
         assert self.table_grad is not None
         if self._dirty is not None and 4 * len(self._dirty) < len(self.table_grad):
             self.table_grad.index_fill_(0, self._dirty, 0.0)
         else:
             self.table_grad.zero_()
-        self._dirty = codes.reshape(-1)
-        for j in range(C):
-            self.table_grad.index_add_(0, codes[:, j], d)
+        self._dirty = active.flat()
+        for code in active.codes.unbind(1):
+            self.table_grad.index_add_(0, code, d)
+        if active.tags is not None and active.owner is not None:
+            self.table_grad.index_add_(0, active.tags, d.index_select(0, active.owner))
         self.table_grad[-1].zero_()
 
     def weights(self, t: int) -> dict[str, NDArray[np.float32]]:
@@ -158,7 +233,7 @@ class Stepper:
         self._act, self._slope = _ACTIVATION[network.activation]
         self._total = torch.zeros((), dtype=torch.float64, device=device)
         self._generator = torch.Generator(device=device).manual_seed(settings.seed + 1)
-        self._rows: Tensor = torch.zeros(0)
+        self._rows = Packed(torch.zeros(0))
         self._tables_set = False
         self._initial = {k: np.array(v) for k, v in weights.items() if k.endswith(".table")}
 
@@ -167,32 +242,48 @@ class Stepper:
         table = next((k for k in weights if k.startswith(prefix) and k.endswith(".table")), None)
         return Half(rule, parts, table, self.device)
 
-    def load(self, packed: Tensor) -> None:
-        """Rows as int32 words [numbers | codes | target | weight] on the device."""
+    def load(self, packed: Packed) -> None:
+        """Take the rows that the next steps are about."""
         self._rows = packed
         if not self._tables_set:
-            columns = packed.shape[1] - self.network.numeric - 2
+            columns = packed.words.shape[1] - self.network.numeric - 2
+            tags = 0 if packed.tags is None else -(-len(packed.tags) // max(1, len(packed)))
             for half in (self.deep, self.linear):
                 if half is not None:
-                    if columns and half.table_name is not None:
-                        half.set_table(self._initial[half.table_name], columns * self.settings.batch_size)
+                    if (columns or packed.tags is not None) and half.table_name is not None:
+                        touched = (columns + tags) * self.settings.batch_size
+                        half.set_table(self._initial[half.table_name], touched)
                     half.ready()
             self._tables_set = True
 
-    def step(self, index: Tensor) -> None:
-        """One batch: the rows named by `index`."""
+    def step(self, index: Tensor, tags: int = 0) -> None:
+        """One batch: the rows named by `index`, which have so many tags."""
         import torch
 
         with torch.no_grad():
-            self._step(self._rows.index_select(0, index))
+            words = self._rows.words.index_select(0, index)
+            self._step(words, self._active(words[:, self.network.numeric : -2].long(), index, tags))
 
-    def _step(self, words: Tensor) -> None:
+    def _active(self, codes: Tensor, index: Tensor, size: int) -> Active:
+        """The codes of a batch with those of its sets."""
+        import torch
+
+        rows = self._rows
+        if rows.tags is None or rows.starts is None:
+            return Active(codes)
+        start = rows.starts.index_select(0, index)
+        length = rows.starts.index_select(0, index + 1) - start
+        first = length.cumsum(0) - length
+        owner = torch.repeat_interleave(length, output_size=size)
+        place = torch.arange(size, device=index.device) + (start - first).index_select(0, owner)
+        return Active(codes, rows.tags.index_select(0, place).long(), owner, first)
+
+    def _step(self, words: Tensor, codes: Active) -> None:
         import torch
 
         p = self.network.numeric
         floats = words.view(torch.float32)
         x, weight = floats[:, :p], floats[:, -1]
-        codes = words[:, p:-2].long()
         hidden, masks, out = self._forward(x, codes)
         d = self._loss(out, x, codes, words[:, -2], weight)
         self.t += 1
@@ -203,21 +294,21 @@ class Stepper:
         if self.linear is not None:
             self.linear.dense.step(self.t)
 
-    def _inner(self, half: Half, name: str, x: Tensor, codes: Tensor, bias: Tensor | None) -> Tensor:
+    def _inner(self, half: Half, name: str, x: Tensor, codes: Active, bias: Tensor | None) -> Tensor:
         import torch
 
         w = half.w[f"{name}.weight"]
         z = torch.mm(x, w) if bias is None else torch.addmm(bias, x, w)
-        return z.add_(half.lookup(codes, self.t)) if codes.shape[1] else z
+        return z if codes.none else z.add_(half.lookup(codes, self.t))
 
-    def _inner_backward(self, half: Half, name: str, x: Tensor, codes: Tensor, d: Tensor) -> None:
+    def _inner_backward(self, half: Half, name: str, x: Tensor, codes: Active, d: Tensor) -> None:
         import torch
 
         torch.mm(x.t(), d, out=half.g[f"{name}.weight"])
-        if codes.shape[1]:
+        if not codes.none:
             half.table_backward(codes, d, self.t)
 
-    def _forward(self, x: Tensor, codes: Tensor) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
+    def _forward(self, x: Tensor, codes: Active) -> tuple[list[Tensor], list[Tensor | None], Tensor]:
         """Hidden activations before dropout, dropout masks, raw output (b, k)."""
         import torch
 
@@ -238,7 +329,7 @@ class Stepper:
             z.add_(self._inner(self.linear, "wide", x, codes, None))
         return hidden, masks, z
 
-    def _loss(self, out: Tensor, x: Tensor, codes: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    def _loss(self, out: Tensor, x: Tensor, codes: Active, target: Tensor, weight: Tensor) -> Tensor:
         """Add the batch's loss to the total; returns dL/d(out) of the mean over the batch (may reuse out)."""
         import torch
         from torch.nn import functional
@@ -254,9 +345,11 @@ class Stepper:
         if task == "autoencoder":
             p, R = self.network.numeric, self.network.rows
             out[:, :p].sub_(x)
-            if codes.shape[1]:
-                known = codes < R  # the code R names no column
-                out[:, p:].scatter_add_(1, codes.clamp(max=R - 1), known.to(out.dtype).neg_())
+            if codes.codes.shape[1]:
+                known = codes.codes < R  # the code R names no column
+                out[:, p:].scatter_add_(1, codes.codes.clamp(max=R - 1), known.to(out.dtype).neg_())
+            if codes.tags is not None and codes.owner is not None:
+                out[codes.owner, p + codes.tags] -= 1.0  # the tags of a row are distinct
             self._total.add_((out.square().sum(1) * weight).sum(), alpha=1 / (p + R))
             return out.mul_((weight * (2.0 / (b * (p + R)))).unsqueeze(1))
         y = target.view(torch.float32)
@@ -270,7 +363,7 @@ class Stepper:
             d.mul_(weight).mul_(2.0 / b)
         return d.unsqueeze(1)
 
-    def _backward(self, x: Tensor, codes: Tensor, hidden: list[Tensor], masks: list[Tensor | None], d: Tensor) -> None:
+    def _backward(self, x: Tensor, codes: Active, hidden: list[Tensor], masks: list[Tensor | None], d: Tensor) -> None:
         import torch
 
         w, g = self.deep.w, self.deep.g

@@ -3,7 +3,8 @@
 Rows are packed once into a matrix of 4-byte words [numbers | codes | target | weight] which stays
 on the device, so a batch is one gather of a slice of a permuted index. The gradient is written out
 by hand instead of taped: about 25 kernels per step into buffers that are made once, which on small
-batches is several times cheaper than autograd, and can be captured in a CUDA graph as it stands.
+batches is several times cheaper than autograd. No step waits for the device: what the host wants to
+know of the data (the number of tags of a batch) it counts itself, and the loss is read once in a while.
 
 Data that does not fit comes as a re-iterable of `Rows`; the next piece is read while one is trained on.
 """
@@ -12,21 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.errors import DataError, InternalError, NotSupportedError, OptionError, TrainingError
 from sqlml.kernels.mlp import Frozen, Network, Rows, Weights, initial_weights
-from sqlml.kernels.mlp_step import Stepper
+from sqlml.kernels.mlp_step import Packed, Stepper
 from sqlml.kernels.threads import cores
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Device = Literal["auto", "cpu", "cuda"]
 _CHECK = 256  # steps between two looks at the loss and the listener
@@ -129,7 +128,6 @@ def train(
     converged = False
     with _threads(_thread_count(network, training.batch_size)), _precision(device):
         generator = torch.Generator().manual_seed(training.seed)
-        torch.manual_seed(training.seed)  # dropout on a CUDA device draws from the global generator
         for epoch in range(training.max_iterations):
             loss = _epoch(source, stepper, training, generator, epoch, poll) * scale[1] ** 2
             _check(loss, losses, training, epoch)
@@ -168,6 +166,13 @@ def resolve_device(device: str) -> str:
             hint="SET sqlml.device = 'auto'",
         )
     return "cuda" if found else "cpu"
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that are free on the device that a setting means; None where that is the machine's own memory."""
+    if resolve_device(device) == "cpu":
+        return None
+    return int(import_torch().cuda.mem_get_info()[0])
 
 
 def _start(network: Network, training: Training, start: Weights | None) -> dict[str, NDArray[np.float32]]:
@@ -222,7 +227,7 @@ def _epoch(
     """
     weight = 0.0
 
-    def steps(packed: Tensor) -> None:
+    def steps(packed: Packed) -> None:
         _steps(stepper, packed, training, generator, epoch, None if source.streams else poll)
 
     if not source.streams:
@@ -249,7 +254,7 @@ def _epoch(
 
 def _steps(
     stepper: Stepper,
-    packed: Tensor,
+    packed: Packed,
     training: Training,
     generator: Any,
     epoch: int,
@@ -257,9 +262,11 @@ def _steps(
 ) -> None:
     torch = import_torch()
     stepper.load(packed)
-    order = torch.randperm(len(packed), generator=generator).to(packed.device)
-    for count, i in enumerate(range(0, len(packed), training.batch_size), start=1):
-        stepper.step(order[i : i + training.batch_size])
+    order = torch.randperm(len(packed), generator=generator)
+    sizes = packed.sizes(order, training.batch_size)
+    order = order.to(packed.words.device)
+    for count, tags in enumerate(sizes, start=1):
+        stepper.step(order[(count - 1) * training.batch_size : count * training.batch_size], tags)
         if count % _CHECK == 0:
             if not math.isfinite(stepper.total()):
                 raise _diverged(training, epoch)
@@ -291,7 +298,7 @@ class _Source:
     def __init__(self, network: Network, rows: Rows | Iterable[Rows], target: tuple[float, float], device: str):
         self._network, self._rows, self._target, self._device = network, rows, target, device
         self._mean_weight: float | None = None
-        self._packed: tuple[Tensor, float] | None = None
+        self._packed: tuple[Packed, float] | None = None
         if isinstance(rows, Rows):
             if not len(rows):
                 raise DataError("the training query must return at least one row. Got none.")
@@ -302,7 +309,7 @@ class _Source:
         """Whether the rows come in pieces."""
         return self._packed is None
 
-    def __iter__(self) -> Iterator[tuple[Tensor, float]]:
+    def __iter__(self) -> Iterator[tuple[Packed, float]]:
         """(packed rows, sum of their weights)."""
         if self._packed is not None:
             yield self._packed
@@ -312,8 +319,8 @@ class _Source:
             if len(rows):
                 yield self._pack(rows)
 
-    def _pack(self, rows: Rows) -> tuple[Tensor, float]:
-        """[numbers | codes | target | weight] as int32 words (n, p + C + 2), and the sum of weights."""
+    def _pack(self, rows: Rows) -> tuple[Packed, float]:
+        """The rows on the device, and the sum of their weights."""
         torch = import_torch()
         n, p, C = len(rows), rows.X.shape[1], rows.codes.shape[1]
         words = np.empty((n, p + C + 2), np.int32)
@@ -332,7 +339,12 @@ class _Source:
             mean, scale = self._target
             floats[:, p + C] = (rows.y.astype(np.float64) - mean) / scale
         total = float(w.sum(dtype=np.float64)) / self._mean_weight
-        return torch.from_numpy(words).to(self._device), total
+        held = torch.from_numpy(words).to(self._device)
+        if rows.bags is None:
+            return Packed(held), total
+        tags = torch.from_numpy(np.array(rows.bags.codes, np.int32)).to(self._device)
+        starts = torch.from_numpy(np.array(rows.bags.starts, np.int64))
+        return Packed(held, tags, starts.to(self._device), starts.diff()), total
 
 
 def _thread_count(network: Network, batch_size: int) -> int:
@@ -354,12 +366,26 @@ def _threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _precision(device: str) -> Iterator[None]:
-    """TF32 products on a GPU: 10 bits of mantissa in the factors, float32 sums."""
-    torch = import_torch()
-    before = torch.get_float32_matmul_precision()
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")
-    try:
+    """On a GPU: TF32 products (10 bits of mantissa in the factors, float32 sums), and sums in a fixed order.
+
+    Adding rows to a table by atomic operations would give other last bits in every run.
+    """
+    if device != "cuda":
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+        return
+    torch = import_torch()
+    precision = torch.get_float32_matmul_precision()
+    mode = torch.get_deterministic_debug_mode()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    with warnings.catch_warnings():
+        # Products differ only between streams, and there is one.
+        warnings.filterwarnings("ignore", message=".*[Dd]eterministic.*")
+        torch.set_float32_matmul_precision("high")
+        torch.set_deterministic_debug_mode("warn")
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(precision)
+            torch.set_deterministic_debug_mode(mode)
+            torch.utils.deterministic.fill_uninitialized_memory = fill

@@ -17,7 +17,6 @@ from sqlml.errors import DataError, OptionError
 from sqlml.kernels.mlp import Network, Rows
 from sqlml.kernels.types import F64
 from sqlml.models.base import Anomalies, Model, Score, Task, Trained, TrainingData
-from sqlml.models.blocks import dense_width
 from sqlml.models.networks import (
     OPTIMIZERS,
     PROXIMAL,
@@ -25,12 +24,15 @@ from sqlml.models.networks import (
     NetworkState,
     Optimizer,
     TrainingRows,
+    bagged,
     check_first,
     check_layers,
     fit_network,
     frozen,
     hidden_layers,
+    in_bags,
     network_encoding,
+    numeric_width,
     pack_weights,
     refuse_wide,
     settings_of,
@@ -86,12 +88,13 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
 
     def train(self, data: TrainingData, options: AutoencoderOptions, run: Run) -> NetworkState:
         check_first(options, data.device)
-        refuse_wide(data.design)
+        bags = bagged(data)
+        refuse_wide(data.design, bags=bags)
         width = data.design.width
         if width > WIDEST:
             raise DataError(f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}.")
         hidden = hidden_layers(data, options, width)
-        p = dense_width(data.design)
+        p = numeric_width(data.design, bags=bags)
         network = Network("autoencoder", p, width - p, hidden, width, options.activation_fn)
         settings = replace(
             settings_of(options, data.rows),
@@ -156,9 +159,10 @@ def _errors(state: NetworkState, rows: Relation, owner: Any) -> list[F64]:
     """Reconstruction errors (n, 3) of the rows, piece by piece; `owner` has the design."""
     ready = frozen(state)
     found = []
-    for piece in TrainingRows(rows, owner.design, {}, "autoencoder"):
+    bags = in_bags(owner.design, state.network)
+    for piece in TrainingRows(rows, owner.design, {}, "autoencoder", bags=bags):
         part: Rows = piece
-        found.append(ready.reconstruction_errors(part.X, part.codes))
+        found.append(ready.reconstruction_errors(part.X, part.codes, part.bags))
     return found
 
 

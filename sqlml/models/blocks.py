@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from sqlml.arrow import codes, numbers, texts
 from sqlml.encode import Category, Design, Number, Set, Sparse, Vector
-from sqlml.kernels.types import F64, I32
+from sqlml.kernels.bags import Bags, of_pairs
+from sqlml.kernels.types import F64, I32, I64
 from sqlml.relation import Relation
 
 #: Blocks are kept in memory when the encoded rows are smaller than this.
@@ -27,11 +28,13 @@ class Block:
         dense: (n, p): all columns that are plain numbers, in the order of the design, categories left out.
         codes: per category feature, (n,): index into its levels, -1 for a value without a level.
         extra: further columns that were asked for, each (n,); NULL is NaN.
+        bags: the levels of the sets, counted through, when they were asked for; they are not in `dense` then.
     """
 
     dense: F64
     codes: tuple[I32, ...]
     extra: Mapping[str, F64]
+    bags: Bags | None = None
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -45,6 +48,16 @@ def dense_width(design: Design) -> int:
 def categories(design: Design) -> tuple[Category, ...]:
     """The category features, in order."""
     return tuple(f for f in design.features if isinstance(f, Category))
+
+
+def sets(design: Design) -> tuple[Set, ...]:
+    """The set features, in order."""
+    return tuple(f for f in design.features if isinstance(f, Set))
+
+
+def without_sets(design: Design) -> Design:
+    """The other features."""
+    return Design(tuple(f for f in design.features if not isinstance(f, Set)), design.columns)
 
 
 def expressions(design: Design) -> dict[str, str]:
@@ -80,6 +93,21 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
     return dense, tuple(found)
 
 
+def decode_sets(design: Design, columns: Mapping[str, pa.Array]) -> Bags:
+    """The levels of all sets of each row, counted through from the first set's first level."""
+    rows, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    n, first = 0, 0
+    for i, f in enumerate(design.features):
+        if not isinstance(f, Set):
+            continue
+        n = len(columns[f"f{i}"])
+        row, level = _set_pairs(f, columns[f"f{i}"])
+        rows.append(row)
+        codes.append(level + first)
+        first += f.width
+    return of_pairs(np.concatenate(rows), np.concatenate(codes), n, first)
+
+
 def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
     """Index of each value among the levels, -1 when it is none of them."""
     found = pc.index_in(column.cast(pa.string()), value_set=_known(levels), skip_nulls=False)
@@ -91,15 +119,23 @@ def _known(levels: tuple[str | None, ...]) -> pa.Array:
     return texts(levels)
 
 
-def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
-    flat = column.flatten()
-    rows = pc.list_parent_indices(column).to_numpy()
-    level = level_codes(f.levels, flat)
+def _set_pairs(f: Set, column: pa.Array | pa.ChunkedArray) -> tuple[I64, I64]:
+    """Rows and levels of a column of arrays; a pair comes as often as it is in the array."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    rows = np.asarray(pc.list_parent_indices(column).to_numpy(), np.int64)
+    level = level_codes(f.levels, column.flatten()).astype(np.int64)
     good = level >= 0
-    out[rows[good], level[good]] = 1.0
-    if None in f.levels:
-        missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=bool)
-        out[missing, f.levels.index(None)] = 1.0
+    rows, level = rows[good], level[good]
+    if None in f.levels and column.null_count:
+        missing = np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))
+        rows = np.concatenate([rows, missing])
+        level = np.concatenate([level, np.full(len(missing), f.levels.index(None))])
+    return rows, level
+
+
+def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
+    out[_set_pairs(f, column)] = 1.0
 
 
 def _fill_vector(column: pa.Array, out: F64) -> None:
@@ -122,22 +158,36 @@ def _fill_sparse(f: Sparse, column: pa.Array, out: F64) -> None:
     np.add.at(out, (rows[good], index[good].astype(np.int64)), value.to_numpy(zero_copy_only=False)[good])
 
 
+def decode_apart(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[I32, ...], Bags]:
+    """As `decode`, with the sets as bags instead of dense columns."""
+    kept = [i for i, f in enumerate(design.features) if not isinstance(f, Set)]
+    dense, found = decode(without_sets(design), {f"f{j}": columns[f"f{i}"] for j, i in enumerate(kept)})
+    bags = decode_sets(design, columns)
+    return (dense if kept else np.zeros((len(bags), 0))), found, bags
+
+
 def read(
-    relation: Relation, design: Design, extra: Mapping[str, str] | None = None, rows: int = 65_536
+    relation: Relation,
+    design: Design,
+    extra: Mapping[str, str] | None = None,
+    rows: int = 65_536,
+    *,
+    bags: bool = False,
 ) -> Iterator[Block]:
-    """Encoded blocks of the rows; `extra` names further SQL expressions."""
+    """Encoded blocks of the rows; `extra` names further SQL expressions, `bags` keeps sets out of `dense`."""
     features = expressions(design)
     more = {f"e{i}": f"({sql})::DOUBLE" for i, sql in enumerate((extra or {}).values())}
     wanted = {**features, **more} or {"e": "1"}
     for batch in relation.batches(wanted, rows):
         columns = {name: batch.column(i) for i, name in enumerate(wanted)}
-        dense, codes = decode(design, {k: v for k, v in columns.items() if k in features})
+        own = {k: v for k, v in columns.items() if k in features}
+        dense, codes, apart = decode_apart(design, own) if bags else (*decode(design, own), None)
         if not features:
             dense = np.zeros((batch.num_rows, 0))
         found = {}
         for i, name in enumerate(extra or {}):
             found[name] = numbers(columns[f"e{i}"])
-        yield Block(dense, codes, found)
+        yield Block(dense, codes, found, apart)
 
 
 def repeated(

@@ -25,7 +25,6 @@ from sqlml.models.base import (
     Trained,
     TrainingData,
 )
-from sqlml.models.blocks import dense_width
 from sqlml.models.networks import (
     OPTIMIZERS,
     PROXIMAL,
@@ -33,6 +32,7 @@ from sqlml.models.networks import (
     NetworkState,
     Optimizer,
     arguments,
+    bagged,
     check_first,
     check_layers,
     explanation_function,
@@ -41,6 +41,7 @@ from sqlml.models.networks import (
     hidden_layers,
     list_array,
     network_encoding,
+    numeric_width,
     pack_weights,
     refuse_wide,
     rows_of_arrays,
@@ -109,7 +110,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
     def train(self, data: TrainingData, options: Any, run: Run) -> NetworkState:
         assert data.label is not None
         check_first(options, data.device)
-        refuse_wide(data.design)
+        refuse_wide(data.design, bags=bagged(data))
         network = self.network(data, options)
         settings = with_place(self.settings(options, data.rows), run.seed, data.device)
         fit = fit_network(data, network, settings, run)
@@ -121,7 +122,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         classes = len(data.label.classes)
         task: Any = "regression" if not classes else "binary" if classes == 2 else "multiclass"
         outputs = classes if classes > 2 else 1
-        p = dense_width(data.design)
+        p = numeric_width(data.design, bags=bagged(data))
         hidden = hidden_layers(data, options, outputs)
         return Network(task, p, data.design.width - p, hidden, outputs, options.activation_fn, self.wide)
 
@@ -130,8 +131,8 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         ready, design = frozen(state), trained.design
 
         def run(*arrays: pa.Array) -> pa.Array:
-            rows = rows_of_arrays(design, arrays)
-            found = ready.predict(rows.X, rows.codes)
+            rows = rows_of_arrays(design, state.network, arrays)
+            found = ready.predict(rows.X, rows.codes, rows.bags)
             return list_array(found) if found.ndim == 2 else pa.array(np.ascontiguousarray(found))
 
         many = state.network.task == "multiclass"

@@ -1,7 +1,8 @@
 """What the neural model types share: options, rows for the kernel, stored weights, attributions.
 
 The encoded rows of a design become the kernel's `Rows`: plain numbers side by side, and one code per
-category column that counts through all levels of all columns. Weights are stored as safetensors.
+category column that counts through all levels of all columns. Arrays of categories are dense columns while
+their vocabulary is small, else bags of codes. Weights are stored as safetensors.
 """
 
 from __future__ import annotations
@@ -17,11 +18,22 @@ import pyarrow as pa
 
 from sqlml.encode import Category, Design, Encoding, Number, Set, Vector
 from sqlml.errors import FormatError, NotSupportedError, OptionError
+from sqlml.kernels.bags import Bags, joined
 from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows, default_hidden
-from sqlml.kernels.mlp_train import Fit, Training, import_torch, resolve_device, train
+from sqlml.kernels.mlp_train import Fit, Training, free_memory, import_torch, resolve_device, train
 from sqlml.kernels.types import F32, F64
 from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
-from sqlml.models.blocks import Block, categories, decode, dense_width, expressions, read
+from sqlml.models.blocks import (
+    Block,
+    categories,
+    decode,
+    decode_apart,
+    dense_width,
+    expressions,
+    read,
+    sets,
+    without_sets,
+)
 from sqlml.models.shared_options import TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -36,8 +48,10 @@ Optimizer = Literal["ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD"]
 #: Training rows are kept in memory up to this size, or a quarter of the machine's memory if that is less.
 MEMORY = 8 * 2**30
 STREAM_ROWS = 262_144
-#: Array columns are written out as dense numbers; wider designs are refused.
+#: Vectors are written out as dense numbers; wider designs are refused.
 DENSE_COLUMNS = 20_000
+#: Arrays of categories are dense columns too while they have at most this many levels together.
+DENSE_LEVELS = 128
 
 NETWORK_KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
 _REGULARISED = Space(0.0, 10.0, "LOG")
@@ -100,38 +114,62 @@ def network_encoding(*, timestamps: bool = False) -> Encoding:
 # ---------------------------------------------------------------- rows
 
 
-def offsets(design: Design) -> list[int]:
-    """First code of each category column, and the number of codes."""
+def bagged(data: TrainingData) -> bool:
+    """Whether the sets of the features become bags of codes: large ones do, and a warm start keeps what was."""
+    if data.previous is not None:
+        return in_bags(data.previous.design, data.previous.state.network)
+    return sum(f.width for f in sets(data.design)) > DENSE_LEVELS
+
+
+def in_bags(design: Design, network: Network) -> bool:
+    """Whether a trained network has the sets of its features as bags."""
+    return network.numeric != dense_width(design)
+
+
+def numeric_width(design: Design, *, bags: bool) -> int:
+    """Number of numeric inputs of a network."""
+    return dense_width(without_sets(design) if bags else design)
+
+
+def coded(design: Design, *, bags: bool) -> tuple[Category | Set, ...]:
+    """The features that are rows of the network's table, in the order of their codes."""
+    return (*categories(design), *(sets(design) if bags else ()))
+
+
+def offsets(design: Design, *, bags: bool) -> list[int]:
+    """First code of each of the `coded` features, and the number of codes."""
     found = [0]
-    for c in categories(design):
-        found.append(found[-1] + len(c.levels))
+    for f in coded(design, bags=bags):
+        found.append(found[-1] + len(f.levels))
     return found
 
 
-def kernel_rows(design: Design, dense: F64, codes: Sequence[Any]) -> Rows:
+def kernel_rows(design: Design, dense: F64, codes: Sequence[Any], bags: Bags | None = None) -> Rows:
     """The kernel's rows of a decoded block: levels are counted through, R stands for none of them."""
-    at = offsets(design)
+    at = offsets(design, bags=bags is not None)
     out = np.full((len(dense), len(codes)), at[-1], np.int32)
     for j, code in enumerate(codes):
         known = code >= 0
         out[known, j] = code[known] + at[j]
-    return Rows(dense.astype(np.float32), out)
+    if bags is not None:
+        bags = Bags(bags.codes + np.int32(at[len(codes)]), bags.starts)
+    return Rows(dense.astype(np.float32), out, bags=bags)
 
 
 class TrainingRows:
     """The encoded rows of a relation, read anew in every pass: for rows that do not fit into memory."""
 
-    def __init__(self, relation: Relation, design: Design, extra: Mapping[str, str], task: str):
-        self.relation, self.design, self.extra, self.task = relation, design, dict(extra), task
+    def __init__(self, relation: Relation, design: Design, extra: Mapping[str, str], task: str, *, bags: bool):
+        self.relation, self.design, self.extra, self.task, self.bags = relation, design, dict(extra), task, bags
 
     def __iter__(self) -> Iterator[Rows]:
-        for block in read(self.relation, self.design, self.extra, STREAM_ROWS):
+        for block in read(self.relation, self.design, self.extra, STREAM_ROWS, bags=self.bags):
             found = self._rows(block)
             if len(found):
                 yield found
 
     def _rows(self, block: Block) -> Rows:
-        rows = kernel_rows(self.design, block.dense, block.codes)
+        rows = kernel_rows(self.design, block.dense, block.codes, block.bags)
         if "y" not in block.extra:
             return rows
         y, w = block.extra["y"], block.extra.get("w")
@@ -139,8 +177,9 @@ class TrainingRows:
         weight = None if w is None else w[good].astype(np.float32)
         target = y[good].astype(np.int32) if self.task == "multiclass" else y[good].astype(np.float32)
         if good.all():
-            return Rows(rows.X, rows.codes, target, weight)
-        return Rows(rows.X[good], rows.codes[good], target, weight)
+            return Rows(rows.X, rows.codes, target, weight, rows.bags)
+        bags = None if rows.bags is None else rows.bags.where(good)
+        return Rows(rows.X[good], rows.codes[good], target, weight, bags)
 
     def packed(self) -> Rows:
         """All rows at once."""
@@ -148,20 +187,23 @@ class TrainingRows:
         if len(parts) == 1:
             return parts[0]
         if not parts:
-            p, C = dense_width(self.design), len(categories(self.design))
+            p, C = numeric_width(self.design, bags=self.bags), len(categories(self.design))
             return Rows(np.zeros((0, p), np.float32), np.zeros((0, C), np.int32), np.zeros(0, np.float32))
         y = None if parts[0].y is None else np.concatenate([p.y for p in parts])
         w = None if parts[0].w is None else np.concatenate([p.w for p in parts])
-        return Rows(np.concatenate([p.X for p in parts]), np.concatenate([p.codes for p in parts]), y, w)
+        bags = joined([p.bags for p in parts if p.bags is not None]) if self.bags else None
+        return Rows(np.concatenate([p.X for p in parts]), np.concatenate([p.codes for p in parts]), y, w, bags)
 
 
-def fits_in_memory(design: Design, rows: int) -> bool:
-    """Whether the packed rows, and one copy of them, stay within the budget."""
-    size = 2 * 4 * rows * (dense_width(design) + len(categories(design)) + 2)
+def fits_in_memory(design: Design, rows: int, device: str, *, bags: bool) -> bool:
+    """Whether the packed rows, and one copy of them, stay within the budget, and within half of a GPU's free memory."""
+    tags = sum(sum(f.counts) for f in sets(design)) if bags else 0
+    size = 2 * 4 * (rows * (numeric_width(design, bags=bags) + len(categories(design)) + 2) + tags)
     total = MEMORY
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         total = min(total, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-    return size <= total
+    free = free_memory(device)
+    return size <= (total if free is None else min(total, free // 2))
 
 
 # ---------------------------------------------------------------- training
@@ -208,14 +250,17 @@ def fit_network(data: TrainingData, network: Network, settings: Training, run: R
         extra["y"] = data.label.code if data.label.classes else data.label.sql
     if data.weight is not None:
         extra["w"] = data.weight
-    source = TrainingRows(data.train, data.design, extra, network.task)
+    bags = in_bags(data.design, network)
+    source = TrainingRows(data.train, data.design, extra, network.task, bags=bags)
     held = None
     if data.evaluation is not None:
-        held = data.once("held", TrainingRows(data.evaluation, data.design, extra, network.task).packed)
+        held = data.once("held", TrainingRows(data.evaluation, data.design, extra, network.task, bags=bags).packed)
     start = None if data.previous is None else earlier_weights(data, network)
     return train(
         network,
-        data.once("rows", source.packed) if fits_in_memory(data.design, data.rows) else source,
+        data.once("rows", source.packed)
+        if fits_in_memory(data.design, data.rows, settings.device, bags=bags)
+        else source,
         settings,
         evaluation=held if held is not None and len(held) else None,
         start=start,
@@ -224,11 +269,12 @@ def fit_network(data: TrainingData, network: Network, settings: Training, run: R
     )
 
 
-def refuse_wide(design: Design) -> None:
-    """Array columns are dense in memory: refuse vocabularies that would not fit."""
-    width = dense_width(design)
+def refuse_wide(design: Design, *, bags: bool) -> None:
+    """Vectors are dense in memory: refuse those that would not fit."""
+    width = numeric_width(design, bags=bags)
     if width > DENSE_COLUMNS:
-        widest = max((f for f in design.features if not isinstance(f, Category)), key=lambda f: f.width)
+        dense = [f for f in design.features if not isinstance(f, (Category, Set) if bags else Category)]
+        widest = max(dense, key=lambda f: f.width)
         raise NotSupportedError(
             f"networks take at most {DENSE_COLUMNS} numeric inputs. The features have {width},"
             f" of which {widest.width} in {widest.source}."
@@ -246,13 +292,15 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
         raise OptionError(f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training.")
     was, now = data.previous.design, data.design
     same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
-    if not same or dense_width(was) != dense_width(now) or old.network.task != network.task:
+    bags = in_bags(was, old.network)
+    widths = [numeric_width(d, bags=bags) for d in (was, now)]
+    if not same or widths[0] != widths[1] or old.network.task != network.task:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
     if data.label is not None and data.label.classes != data.previous.label.classes:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
     w: dict[str, Any] = {k: np.array(v) for k, v in frozen(old).weights.items()}
-    ratio, shift = _rescaling(was, now)
-    rows = _matching_levels(was, now)
+    ratio, shift = _rescaling(was, now, bags=bags)
+    rows = _matching_levels(was, now, bags=bags)
     for name in ("layer.0", "wide"):
         if f"{name}.weight" not in w:
             continue
@@ -272,12 +320,12 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
     return {k: np.ascontiguousarray(v, np.float32) for k, v in w.items()}
 
 
-def _rescaling(was: Design, now: Design) -> tuple[F64, F64]:
-    """old value = ratio * new value + shift, per dense column."""
-    ratio, shift = np.ones(dense_width(now)), np.zeros(dense_width(now))
+def _rescaling(was: Design, now: Design, *, bags: bool) -> tuple[F64, F64]:
+    """old value = ratio * new value + shift, per numeric input."""
+    ratio, shift = (np.full(numeric_width(now, bags=bags), v) for v in (1.0, 0.0))
     at = 0
     for a, b in zip(was.features, now.features, strict=True):
-        if isinstance(b, Category):
+        if isinstance(b, Category) or (bags and isinstance(b, Set)):
             continue
         if isinstance(a, Number) and isinstance(b, Number):
             ratio[at] = b.scale / a.scale
@@ -286,10 +334,10 @@ def _rescaling(was: Design, now: Design) -> tuple[F64, F64]:
     return ratio, shift
 
 
-def _matching_levels(was: Design, now: Design) -> Any:
+def _matching_levels(was: Design, now: Design, *, bags: bool) -> Any:
     """Per new code the old one; the number of old codes where there was none."""
-    found, at = [], offsets(was)
-    for j, (a, b) in enumerate(zip(categories(was), categories(now), strict=True)):
+    found, at = [], offsets(was, bags=bags)
+    for j, (a, b) in enumerate(zip(coded(was, bags=bags), coded(now, bags=bags), strict=True)):
         known = {level: at[j] + i for i, level in enumerate(a.levels)}
         found += [known.get(level, at[-1]) for level in b.levels]
     return np.array(found, dtype=np.int64)
@@ -351,9 +399,10 @@ def arguments(design: Design) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def rows_of_arrays(design: Design, arrays: Sequence[pa.Array]) -> Rows:
+def rows_of_arrays(design: Design, network: Network, arrays: Sequence[pa.Array]) -> Rows:
     """The kernel's rows of Arrow arrays in the order of `arguments`."""
-    return kernel_rows(design, *decode(design, {f"f{i}": a for i, a in enumerate(arrays)}))
+    columns = {f"f{i}": a for i, a in enumerate(arrays)}
+    return kernel_rows(design, *(decode_apart if in_bags(design, network) else decode)(design, columns))
 
 
 def list_array(values: F64) -> pa.Array:
@@ -367,22 +416,29 @@ def vector_function(trained: Trained, name: str, method: str) -> BatchFunction:
     """A method of `Frozen` that gives (n, k), as a function with result DOUBLE[]."""
     design = trained.design
     call = getattr(frozen(trained.state), method)
+    network = trained.state.network
 
     def run(*arrays: pa.Array) -> pa.Array:
-        rows = rows_of_arrays(design, arrays)
-        return list_array(np.asarray(call(rows.X, rows.codes), np.float64))
+        rows = rows_of_arrays(design, network, arrays)
+        return list_array(np.asarray(call(rows.X, rows.codes, rows.bags), np.float64))
 
     return BatchFunction(run, arguments(design), "DOUBLE[]", name)
 
 
-def feature_attributions(design: Design, found: Attribution) -> F64:
+def feature_attributions(design: Design, rows: Rows, found: Attribution) -> F64:
     """Attributions summed over the columns of each feature: (n, features)."""
     out = np.zeros((len(found.value), len(design.features)))
-    dense = category = 0
+    bags = rows.bags
+    first = offsets(design, bags=True)
+    dense, category, tags = 0, 0, len(categories(design))
     for i, f in enumerate(design.features):
         if isinstance(f, Category):
             out[:, i] = found.categories[:, category]
             category += 1
+        elif isinstance(f, Set) and bags is not None:
+            own = (bags.codes >= first[tags]) & (bags.codes < first[tags + 1])
+            out[:, i] = np.bincount(bags.owners()[own], found.tags[own], minlength=len(out))
+            tags += 1
         else:
             out[:, i] = found.numbers[:, dense : dense + f.width].sum(axis=1)
             dense += f.width
@@ -401,13 +457,13 @@ def explanation_function(trained: Trained, request: ExplainRequest, steps: int) 
     many = state.network.task == "multiclass"
 
     def run(*arrays: pa.Array) -> pa.Array:
-        rows = rows_of_arrays(design, arrays)
-        predicted = np.asarray(ready.predict(rows.X, rows.codes), np.float64).reshape(len(rows), -1)
+        rows = rows_of_arrays(design, state.network, arrays)
+        predicted = np.asarray(ready.predict(rows.X, rows.codes, rows.bags), np.float64).reshape(len(rows), -1)
         output: Any = 0
         if many:
             output = predicted.argmax(axis=1) if request.output is None else request.output
-        found = ready.attributions(rows.X, rows.codes, output=output, steps=steps)
+        found = ready.attributions(rows.X, rows.codes, rows.bags, output=output, steps=steps)
         ends = np.column_stack([found.baseline, found.value]) * scale + shift
-        return list_array(np.hstack([predicted, feature_attributions(design, found) * scale, ends]))
+        return list_array(np.hstack([predicted, feature_attributions(design, rows, found) * scale, ends]))
 
     return BatchFunction(run, arguments(design), "DOUBLE[]", f"explain_{request.output}_{steps}")
