@@ -1,8 +1,9 @@
 """Matrix factorisation of a table of the size of MovieLens-1M, implicit and explicit.
 
 6,040 users, 3,706 items, a million ratings with skewed popularity. The other side of the implicit case
-is the library `implicit` (same factors, penalty and confidence, as many sweeps as it needs to reach
-the same objective); of the explicit case a plain float64 ALS over the normal equations.
+is the library `implicit` (same factors, penalty and confidence; its conjugate gradients need 30 sweeps
+to come within 1% of the objective that ours have after 5); of the explicit case a plain float64 ALS
+over the normal equations.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ USERS, ITEMS, FACTORS, ALPHA, PENALTY = 6040, 3706, 20, 40.0, 1.0
 OPTIONS = f"model_type = 'matrix_factorization', num_factors = {FACTORS}, l2_reg = {PENALTY}"
 IMPLICIT = f"""
 CREATE OR REPLACE MODEL liked OPTIONS ({OPTIONS}, feedback_type = 'implicit', wals_alpha = {ALPHA},
-                                       max_iterations = 6, early_stop = FALSE) AS SELECT * FROM ratings"""
+                                       max_iterations = 5, early_stop = FALSE) AS SELECT * FROM ratings"""
 EXPLICIT = f"""
 CREATE OR REPLACE MODEL rated OPTIONS ({OPTIONS}, max_iterations = 15, early_stop = FALSE) AS SELECT * FROM ratings"""
 TOP = "SELECT * FROM ML.RECOMMEND(MODEL liked) WHERE user = 7 ORDER BY predicted_rating_confidence DESC LIMIT 10"
@@ -119,7 +120,7 @@ def run_library(con: Any) -> Any:
 
     u, i, r = fetched(con)
     confidence = csr_matrix((1.0 + ALPHA * r, (u, i)), shape=(USERS, ITEMS), dtype="float32")
-    model = AlternatingLeastSquares(FACTORS, regularization=PENALTY, alpha=1.0, iterations=15, random_state=0)
+    model = AlternatingLeastSquares(FACTORS, regularization=PENALTY, alpha=1.0, iterations=30, random_state=0)
     model.fit(confidence, show_progress=False)
     return model.user_factors, model.item_factors, u, i, r
 
