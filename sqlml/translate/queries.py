@@ -18,7 +18,7 @@ from sqlml.translate.expressions import wide
 from sqlml.translate.read import MARK
 from sqlml.translate.tables import random_column, rewrite_table, unnest_path
 from sqlml.translate.types import positional
-from sqlml.translate.unnest import rewrite_unnest
+from sqlml.translate.unnest import flatten, rewrite_unnest
 
 _RANDOM = "__sqlml_random"
 _ANALYTIC = frozenset(
@@ -147,6 +147,7 @@ def _select(node: exp.Expression, context: Context) -> exp.Expression:
     for item in node.expressions:
         if isinstance(item, exp.Alias):
             item.set("this", wide(item.this))
+    flatten(node)
     _hoist_random(node)
     kind = node.args.get("kind")
     if not kind:

@@ -13,6 +13,8 @@ from sqlglot import exp
 from sqlml.translate.build import call
 from sqlml.translate.build import template as _template
 
+#: Key in the `meta` of a translated UNNEST: its array, or None where the flat form is not for it.
+_ARRAY = "sqlml_array"
 _SCALAR_ARRAYS = frozenset(
     """generate_series string_split regexp_extract_all list_transform range list_sort list_reverse_scalar
     json_extract_string""".split()
@@ -96,7 +98,78 @@ def rewrite_unnest(node: exp.Expression) -> exp.Expression:
         columns.append(exp.alias_(counted, label, quoted=True))
     inner = exp.Select(expressions=columns)
     title = name or ("__unnest" if node.parent is None else f"__unnest_{_position(node)}")
-    return exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(title, quoted=True)))
+    made = exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(title, quoted=True)))
+    made.meta[_ARRAY] = array if name and not offset else None
+    return made
+
+
+def flatten(select: exp.Expression) -> None:
+    """`FROM t, UNNEST(t.a) AS x` as one subquery over t that unnests in its SELECT list.
+
+    DuckDB plans the lateral form as a join of the rows with themselves, on one thread. Queries in which the
+    form could be told from the other keep it: stars, whole rows, names of three parts, an alias used twice.
+    """
+    from_, joins = select.args.get("from_"), select.args.get("joins") or []
+    if from_ is None or not joins or joins[0].side or joins[0].args.get("on") is not None:
+        return
+    left, right = from_.this, joins[0].this
+    array = right.meta.get(_ARRAY)
+    if array is None or not isinstance(left, exp.Table | exp.Subquery) or _ARRAY in left.meta:
+        return
+    if left.args.get("joins") or left.args.get("laterals") or any(_is_star(item) for item in select.expressions):
+        return
+    # The name of a table is kept where columns use it only: it may be a placeholder of the caller.
+    used = {c.parts[0].name.lower() for c in _columns(select, from_, joins[0])}
+    title = left.alias or (left.name if left.name.lower() in used else "__sqlml_rows")
+    name = right.alias.lower()
+    aliases = [a.name.lower() for a in select.find_all(exp.TableAlias) if a.this is not None]
+    if aliases.count(name) != 1 or not _flat(select, from_, joins[0], title.lower(), name):
+        return
+    element = exp.alias_(call("unnest", array.copy()), f"__sqlml_{name}", quoted=True)
+    fields = _template("unnest({0}, max_depth := 2)", array.copy())
+    joins.pop(0)
+    inner = exp.Select(expressions=[exp.Star(), element, fields])
+    inner.set("from_", exp.From(this=left.copy()))
+    left.replace(exp.Subquery(this=inner, alias=exp.TableAlias(this=exp.to_identifier(title, quoted=True))))
+    _rename(select, select.args["from_"], name, f"__sqlml_{name}")
+
+
+def _is_star(item: exp.Expression) -> bool:
+    return isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star))
+
+
+def _columns(select: exp.Expression, *without: exp.Expression) -> list[exp.Expression]:
+    """The columns in a SELECT that do not stand below the given nodes."""
+    inside = {id(n) for w in without for n in w.walk()}
+    return [c for c in select.find_all(exp.Column) if id(c) not in inside]
+
+
+def _flat(select: exp.Expression, from_: exp.Expression, join: exp.Expression, title: str, name: str) -> bool:
+    """Whether every column can be read from the flat form."""
+    for column in _columns(select, from_, join):
+        parts = [p.name.lower() for p in column.parts]
+        nested = parts == [name] and column.find_ancestor(exp.Select) is not select
+        if nested or parts == [title] or (len(parts) > 2 and parts[0] != name):
+            return False
+    return True
+
+
+def _rename(select: exp.Expression, from_: exp.Expression, name: str, new: str) -> None:
+    """The element goes by another name than any column."""
+    shown = {item.alias_or_name.lower() for item in select.expressions}
+    for column in _columns(select, from_):
+        parts = column.parts
+        ordered = isinstance(column.parent, exp.Order | exp.Ordered) and len(parts) == 1
+        if parts[0].name.lower() != name or (ordered and name in shown):
+            continue
+        if len(parts) == 2 and parts[1].name.lower() == name:
+            written = parts[1].name
+            column.set("table", None)
+            column.set("this", exp.to_identifier(new, quoted=True))
+            if column.parent is select:
+                column.replace(exp.alias_(column.copy(), written, quoted=True))
+        else:
+            parts[0].replace(exp.to_identifier(new, quoted=True))
 
 
 def _position(node: exp.Expression) -> int:

@@ -380,3 +380,45 @@ def test_export_data(database: duckdb.DuckDBPyConnection, tmp_path: Path) -> Non
         translate("EXPORT DATA OPTIONS (uri = 'x', heder = true) AS SELECT 1 AS a")
     with pytest.raises(NotSupportedError, match="AVRO"):
         translate("EXPORT DATA OPTIONS (uri = 'x', format = 'AVRO') AS SELECT 1 AS a")
+
+
+FLAT: tuple[tuple[str, list[str], list[tuple[Any, ...]]], ...] = (
+    ("SELECT id, v FROM ds.t, UNNEST(arr) AS v ORDER BY 1, 2", ["id", "v"], [(1, 1), (1, 2), (3, 3)]),
+    ("SELECT V + id AS s FROM ds.t AS x CROSS JOIN UNNEST(x.arr) AS v WHERE x.id = 1 ORDER BY v", ["s"], [(2,), (3,)]),
+    (
+        "SELECT p.key AS k, COUNT(*) AS n FROM ds.t, UNNEST(ps) AS p GROUP BY k ORDER BY k",
+        ["k", "n"],
+        [("p", 2), ("q", 1)],
+    ),
+    ("SELECT SUM(v) AS id FROM ds.t, UNNEST(arr) AS v WHERE v > 1", ["id"], [(5,)]),
+    ("SELECT key, p.value.i AS i FROM ds.t, UNNEST(ps) AS p WHERE p.key = 'q'", ["key", "i"], [("q", 2)]),
+    ("SELECT k, y FROM ds.t, UNNEST(arr) AS x WHERE x = 2 AND t.x = 5", ["k", "y"], [("a", 1.5)]),
+)
+
+
+@pytest.mark.parametrize(("sql", "names", "rows"), FLAT)
+def test_unnest_beside_a_table_is_one_scan(
+    database: duckdb.DuckDBPyConnection, sql: str, names: list[str], rows: list[tuple[Any, ...]]
+) -> None:
+    """No join of the rows with themselves; the names and the rows are those of the query as written."""
+    made = translate(sql)
+    assert "CROSS JOIN (SELECT unnest(arr)" not in made
+    assert "CROSS JOIN (SELECT unnest(ps)" not in made
+    cursor = database.cursor().execute(made)
+    assert ([d[0] for d in cursor.description], cursor.fetchall()) == (names, rows)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM ds.t, UNNEST(arr) AS v",
+        "SELECT t FROM ds.t AS t, UNNEST(arr) AS v",
+        "SELECT v, o FROM ds.t, UNNEST(arr) AS v WITH OFFSET AS o",
+        "SELECT v FROM ds.t LEFT JOIN UNNEST(arr) AS v",
+        "SELECT v, w FROM ds.t, UNNEST(arr) AS v, UNNEST([v * 10]) AS w",
+        "SELECT id FROM ds.t, UNNEST(arr) AS v WHERE EXISTS (SELECT v FROM ds.t)",
+    ],
+)
+def test_unnest_that_keeps_its_form(sql: str) -> None:
+    """Stars, whole rows, offsets, outer joins and names used twice stay lateral."""
+    assert "JOIN" in translate(sql)
