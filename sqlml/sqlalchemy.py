@@ -203,6 +203,25 @@ class SqlmlDDLCompiler(compiler.DDLCompiler):
         """Refused: the table is as fast without."""
         raise sa.exc.CompileError("indexes do not exist in GoogleSQL.")
 
+    def visit_primary_key_constraint(self, constraint: Any, **options: Any) -> str:
+        """A note for the reader, as everywhere in GoogleSQL."""
+        text = super().visit_primary_key_constraint(constraint, **options)
+        return f"{text} NOT ENFORCED" if text else text
+
+    def visit_foreign_key_constraint(self, constraint: Any, **options: Any) -> str:
+        """A note for the reader."""
+        return f"{super().visit_foreign_key_constraint(constraint, **options)} NOT ENFORCED"
+
+    def visit_unique_constraint(self, constraint: Any, **options: Any) -> str:
+        """Left out, as by BigQuery's own dialect: GoogleSQL has none."""
+        return ""
+
+    def visit_check_constraint(self, constraint: Any, **options: Any) -> str:
+        """Left out: GoogleSQL has none."""
+        return ""
+
+    visit_column_check_constraint = visit_check_constraint
+
 
 class SqlmlIdentifierPreparer(compiler.IdentifierPreparer):
     """Backticks."""

@@ -14,10 +14,11 @@ from sqlml.grammar import Query, TableCall
 from sqlml.grammar import parse_one as parse_statement
 from sqlml.grammar.nodes import SqlStatement
 from sqlml.plan.arguments import bind_call
+from sqlml.plan.information_schema import information_schema
 from sqlml.plan.locate import locate
 from sqlml.plan.mounts import mounted, of_caller, wildcard
 from sqlml.plan.session import Session
-from sqlml.schema import Column, quote_literal, quote_name, same_name
+from sqlml.schema import Column, quote_name, same_name
 from sqlml.transform import PREPROCESS
 from sqlml.transform import rewrite as rewrite_preprocessing
 from sqlml.translate import TARGET, span_of, translate
@@ -139,10 +140,9 @@ class Planner:
         if _PLACEHOLDER.fullmatch(parts[-1]) and len(parts) == 1:
             return None
         upper = [p.upper() for p in parts]
-        if upper[-2:] == ["INFORMATION_SCHEMA", "MODELS"]:
-            return self._placeholder(_models_view(self.session, parts[:-2]), found)
         if len(parts) >= 2 and upper[-2] == "INFORMATION_SCHEMA":
-            return None
+            view = information_schema(self.session, upper[-1], parts[:-2])
+            return None if view is None else self._placeholder(view, found)
         if not node.meta.get(TARGET) and (mount := self._mount(node, parts, offset)) is not None:
             return self._placeholder(mount, found)
         if (view := self._view(parts)) is not None:
@@ -208,23 +208,3 @@ def _places(text: str) -> dict[int, int]:
     from sqlml.grammar.lexer import tokenize
 
     return {t.start: i for i, t in enumerate(t for t in tokenize(text) if t.text == "?")}
-
-
-def _models_view(session: Session, dataset: list[str]) -> str:
-    """SQL of INFORMATION_SCHEMA.MODELS."""
-    here, _ = session.current()
-    catalog = session.catalog(here)
-    columns = (
-        "model_catalog VARCHAR, model_schema VARCHAR, model_name VARCHAR, model_type VARCHAR,"
-        " creation_time TIMESTAMPTZ, last_modified_time TIMESTAMPTZ, description VARCHAR, training_query VARCHAR"
-    )
-    if not catalog.exists():
-        nulls = ", ".join(f"NULL::{c.split()[1]} AS {c.split()[0]}" for c in columns.split(", "))
-        return f"(SELECT {nulls} WHERE FALSE)"
-    where = f" WHERE lower(dataset) = lower({quote_literal(dataset[-1])})" if dataset else ""
-    return (
-        f"(SELECT {quote_literal(here)} AS model_catalog, dataset AS model_schema, name AS model_name, model_type,"
-        " created AS creation_time, modified AS last_modified_time,"
-        " json_extract_string(settings, '$.description') AS description,"
-        f" json_extract_string(document, '$.query') AS training_query FROM {catalog.table('models')}{where})"
-    )

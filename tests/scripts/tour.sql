@@ -235,3 +235,29 @@ SELECT * FROM ML.EVALUATE(MODEL d.w, TABLE penguins)
 ---
 mean_absolute_error | mean_squared_error | mean_squared_log_error | median_absolute_error | r2_score | explained_variance
 392.43 | 239339 | 0.0150222 | 333.367 | 0.626762 | 0.626762
+
+
+
+SELECT table_name, column_name, data_type, is_nullable FROM d.INFORMATION_SCHEMA.COLUMNS ORDER BY table_name, ordinal_position LIMIT 4
+---
+table_name | column_name | data_type | is_nullable
+pred | predicted_body_mass_g | FLOAT64 | YES
+pred | species | STRING | YES
+pred | island | STRING | YES
+pred | culmen_length_mm | FLOAT64 | YES
+
+
+
+SELECT table_schema, table_name, table_type FROM `region-us`.INFORMATION_SCHEMA.TABLES ORDER BY 1, 2
+---
+table_schema | table_name | table_type
+d | pred | BASE TABLE
+main | penguins | BASE TABLE
+
+
+
+SELECT schema_name FROM INFORMATION_SCHEMA.SCHEMATA ORDER BY 1
+---
+schema_name
+d
+main
