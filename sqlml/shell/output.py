@@ -31,13 +31,21 @@ class UsageError(Exception):
 
 @dataclass(slots=True)
 class Output:
-    """The settings of `.mode`, `.rows`, `.pager`, `.output`, and the stream that they apply to."""
+    """The settings of `.mode`, `.rows`, `.pager`, `.output`, and the stream that they apply to.
+
+    A file gets what a pipe would get: the first result replaces what was in it, later ones come after.
+    """
 
     mode: str = "table"
     rows: int | None = None
     pager: bool = False
     color: bool = False
     path: str | None = None
+    _begun: bool = False
+
+    def to(self, path: str | None) -> None:
+        """Send results into a file from its beginning, or to the screen again."""
+        self.path, self._begun = path, False
 
     def show(self, reader: pa.RecordBatchReader) -> tuple[int, bool]:
         """Write a result; returns the number of rows written, and whether more were left."""
@@ -53,8 +61,11 @@ class Output:
 
     def _to_file(self, reader: pa.RecordBatchReader) -> int:
         assert self.path is not None
+        if self._begun and self.mode in BINARY_FORMATS:
+            raise UsageError(f"{self.path} must be the file of one result: {self.mode} holds no second one.")
         try:
-            with open(self.path, "wb") as handle:
+            with open(self.path, "ab" if self._begun else "wb") as handle:
+                self._begun = True
                 return write(reader, self.mode, handle)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be written: {error.strerror}.") from None

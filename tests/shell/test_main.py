@@ -59,6 +59,28 @@ def test_output_to_a_file(tmp_path: pathlib.Path) -> None:
     run("-c", "SELECT 5", "--output", str(tmp_path / "no" / "such"), check=2)
 
 
+def test_several_results_in_one_file(tmp_path: pathlib.Path) -> None:
+    """A file gets what a pipe would; a format that cannot hold two results says so and keeps the first."""
+    target = tmp_path / "out.csv"
+    target.write_text("old\n")
+    statements = ("-c", "SELECT 5 AS five; SELECT 6 AS six", "-c", "SELECT 7 AS seven", "--format", "csv")
+    assert run(*statements, "--output", str(target)).stdout == b""
+    assert target.read_bytes() == run(*statements).stdout == b"five\n5\nsix\n6\nseven\n7\n"
+    target = tmp_path / "out.parquet"
+    both = "SELECT 5 AS five; SELECT 6 AS six"
+    done = run("-c", both, "--format", "parquet", "--output", str(target), check=2)
+    assert done.stderr.decode() == f"{target} must be the file of one result: parquet holds no second one.\n"
+    assert pq.read_table(target).to_pylist() == [{"five": 5}]
+
+
+def test_a_file_begins_anew_with_its_command(tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "out.csv"
+    lines = (".mode csv", f".output {target}", "SELECT 1 AS a;", "SELECT 2 AS a;", f".output {target}")
+    script = "\n".join((*lines, "SELECT 3 AS a;", "SELECT 4 AS a;", ".output", "SELECT 5 AS a;"))
+    assert run(stdin=script.encode()).stdout == b"a\n5\n"
+    assert target.read_bytes() == b"a\n3\na\n4\n"
+
+
 def test_train_and_predict_from_a_script(tmp_path: pathlib.Path) -> None:
     database = tmp_path / "birds.duckdb"
     penguins = ROOT / "sqlml" / "data" / "penguins.csv"
