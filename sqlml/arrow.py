@@ -14,6 +14,11 @@ def floats(values: npt.ArrayLike) -> pa.Array:
     return _primitive(np.ascontiguousarray(values, dtype=np.float64), pa.float64())
 
 
+def singles(values: npt.ArrayLike) -> pa.Array:
+    """A FLOAT array of shape (n,)."""
+    return _primitive(np.ascontiguousarray(values, dtype=np.float32), pa.float32())
+
+
 def integers(values: npt.ArrayLike) -> pa.Array:
     """A BIGINT array of shape (n,)."""
     return _primitive(np.ascontiguousarray(values, dtype=np.int64), pa.int64())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.kernels.als import Factors
+from sqlml.kernels.threads import cores, one_blas_thread
 
-_BLOCK = 2**22  # scores held at a time
+_BLOCK = 2**20  # scores held at a time and core
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.flo
     names, first = np.unique(u, return_index=True)
     ends = np.append(first[1:], len(u))
     step = max(1, _BLOCK // max(1, len(factors.items)))
-    for a in range(0, len(names), step):
+
+    def some(a: int) -> None:
         b = min(a + step, len(names))
         scores = factors.users[names[a:b]] @ factors.items.T + factors.item_bias
         scores_sorted = np.sort(scores, axis=1)
@@ -100,6 +103,10 @@ def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.flo
             above = scores.shape[1] - np.searchsorted(scores_sorted[j - a], value, side="right")
             ties = scores.shape[1] - below - above - 1
             rank[s] = 1 + above + ties / 2
+
+    with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(some, range(0, len(names), step)):
+            pass
     return rank
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sqlml.arrow import singles
 from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
 from sqlml.kernels.ranking import ranking, rating_metrics
@@ -305,8 +306,8 @@ def factor_tables(trained: Trained) -> tuple[pa.Table, pa.Table]:
 
 
 def _factor_table(ids: pa.Array, vectors: F32, bias: F32) -> pa.Table:
-    f = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel(), pa.float32()), vectors.shape[1])
-    table = pa.table({"key": ids, "f": f, "b": pa.array(bias, pa.float32())})
+    f = pa.FixedSizeListArray.from_arrays(singles(vectors.ravel()), vectors.shape[1])
+    table = pa.table({"key": ids, "f": f, "b": singles(bias)})
     return pa.Table.from_batches(table.to_batches(max_chunksize=BATCH), table.schema)
 
 
