@@ -20,6 +20,7 @@ import pyarrow as pa
 from sqlml import encode
 from sqlml.arrow import integers
 from sqlml.errors import Cancelled, Error, SchemaError, TrainingError
+from sqlml.functions.judge import HeldOut
 from sqlml.functions.measure import Rows
 from sqlml.functions.scoring import scored
 from sqlml.kernels import ensemble
@@ -90,7 +91,8 @@ def search(
     try:
         kinds = _kinds(trained, data, features, whole, run, shared)
         y = _labels(session, data)
-        found, trials = _candidates(session, trained, kinds, y, objective, title, deadline, run)
+        held = HeldOut(session.database, data.evaluation, data.label, ordered=True)
+        found, trials = _candidates(held, trained, kinds, y, objective, title, deadline, run)
     finally:
         for item in shared:
             item.close()
@@ -158,7 +160,7 @@ def _turn(kinds: list[_Kind], number: int) -> _Kind:
 
 
 def _candidates(
-    session: Session,
+    held: HeldOut,
     trained: Trained,
     kinds: list[_Kind],
     y: F64,
@@ -184,7 +186,7 @@ def _candidates(
         number = len(trials) + 1
         shown = (("model_type", kind.name), ("settings", _settings(point)))
         now = _Moment(number, shown, detail, deadline if found else np.inf)
-        trial, item = _attempt(session, trained, kind, options, y, objective, run, now)
+        trial, item = _attempt(held, trained, kind, options, y, objective, run, now)
         if trial is None:
             break
         kind.search.tell(point, None if item is None else item.value)
@@ -214,7 +216,7 @@ class _Moment:
 
 
 def _attempt(
-    session: Session,
+    held: HeldOut,
     trained: Trained,
     kind: _Kind,
     options: Any,
@@ -236,7 +238,7 @@ def _attempt(
         forward(Progress("trial"))
         state = kind.model.train(kind.data, options, own)
         member = Member(kind.name, options, state, kind.data.design, 1.0)
-        prediction = _predictions(session, trained, member, kind.data)
+        prediction = _predictions(held, trained, member)
         value = objective(y, prediction)
     except _OutOfTime:
         return None, None
@@ -262,20 +264,11 @@ def _labels(session: Session, data: TrainingData) -> F64:
     return np.asarray(table.column("y").combine_chunks().to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _predictions(session: Session, trained: Trained, member: Member, data: TrainingData) -> F64:
+def _predictions(held: HeldOut, trained: Trained, member: Member) -> F64:
     """(n,) or (n, k) predictions for the evaluation rows, in their order."""
-    assert data.label is not None and isinstance(data.evaluation, LocalRelation)
-    one = replace(
-        trained,
-        model=member.model,
-        options=member.options,
-        state=member.state,
-        design=member.design,
-        inputs=member.design.columns,
+    return held.predictions(
+        replace(trained, model=member.model, options=member.options, state=member.state, design=member.design)
     )
-    held = data.evaluation
-    source = f"(SELECT *, rowid AS __row FROM {held.sql()})"
-    return _scores(session, one, source, (*held.columns, Column("__row", "BIGINT")))
 
 
 def _scores(session: Session, trained: Trained, source: str, columns: tuple[Column, ...]) -> F64:

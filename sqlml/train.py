@@ -8,7 +8,7 @@ import importlib.metadata
 import math
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from sqlml.encode import Design
 from sqlml.errors import Cancelled, DataError, Error
 from sqlml.functions.drift import training_profiles
 from sqlml.functions.explain import explains, global_attributions
+from sqlml.functions.judge import HeldOut, Measured
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
 from sqlml.functions.scoring import scored
 from sqlml.models.automl import AutoMl
@@ -235,11 +236,11 @@ def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingDa
     When the search is cancelled after some trials, `run.ended` says so and the trials are kept.
     """
     apart = Split(parts.train, _table_of(session, parts.evaluation), _table_of(session, parts.test))
-    choosing: Relation = apart.evaluation or apart.train
+    choosing = _judging(session, plan, trained, apart.evaluation or apart.train)
     seen: dict[int, Measured] = {}
 
     def judge(options: Any, state: Any) -> dict[str, float | None]:
-        found = measured(session, plan, replace(trained, options=options, state=state), choosing)
+        found = choosing(replace(trained, options=options, state=state))
         seen[id(state)] = found
         return dict(found[0])
 
@@ -261,19 +262,27 @@ def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingDa
     finally:
         shared.close()
     run.ended = found.cut
+    judging = None if apart.test is None else _judging(session, plan, trained, apart.test)
     trials = []
     for trial in found.trials:
         if trial.status == "SUCCEEDED":
             metrics, evaluation = seen[id(trial.state)]
-            if apart.test is not None:
-                one = replace(trained, options=trial.options, state=trial.state)
-                metrics, evaluation = measured(session, plan, one, apart.test)
+            if judging is not None:
+                metrics, evaluation = judging(replace(trained, options=trial.options, state=trial.state))
             trial = replace(trial, metrics=metrics, evaluation=evaluation)
         trials.append(trial)
     best = trials[found.best.trial_id - 1]
     whole = replace(trained, state=best.state, options=best.options, trials=tuple(trials), iterations=found.iterations)
     evaluation = {**best.evaluation, **attributed(session, whole, apart.held_out)}
     return replace(whole, metrics=best.metrics, evaluation=evaluation)
+
+
+def _judging(session: Session, plan: CreatePlan, trained: Trained, rows: Relation) -> Callable[[Trained], Measured]:
+    """What measures trials over the same rows."""
+    if plan.model.task in SUPERVISED:
+        assert trained.label is not None and isinstance(rows, LocalRelation)
+        return HeldOut(session.database, rows, trained.label).metrics
+    return lambda one: measured(session, plan, replace(one, uid=uuid.uuid4().hex), rows)
 
 
 def automatic(
@@ -376,10 +385,6 @@ def _label(plan: CreatePlan, columns: tuple[Column, ...], relation: LocalRelatio
     if column.type.name in ("FLOAT", "DOUBLE") and any(not math.isfinite(float(v)) for v in values):
         raise DataError(f"the label {column.name} must be finite. Some row has NaN or infinity.", span=place)
     return Label(column.name, column.sql_type, tuple(values), tuple(counts))
-
-
-#: Metrics of a model over rows, and what else the functions without data need.
-Measured = tuple[Mapping[str, float | None], Mapping[str, Any]]
 
 
 def measured(session: Session, plan: CreatePlan, trained: Trained, held: Relation) -> Measured:

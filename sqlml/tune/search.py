@@ -35,6 +35,10 @@ class Search(Protocol):
         """What became of a proposed point; larger is better, None for a point that gave no model."""
         ...
 
+    def stopped(self, point: Point, losses: Sequence[float]) -> None:
+        """A proposed point was given up as hopeless after these losses."""
+        ...
+
 
 def searcher(
     algorithm: str, dimensions: Sequence[Dimension], active: Active, trials: int, seed: int, parallel: int
@@ -101,6 +105,9 @@ class Listed:
     def tell(self, point: Point, value: float | None) -> None:
         """A grid learns nothing."""
 
+    def stopped(self, point: Point, losses: Sequence[float]) -> None:
+        """Nor here."""
+
 
 class Bayesian:
     """Optuna's tree-structured Parzen estimator, over all options together."""
@@ -130,7 +137,7 @@ class Bayesian:
             self.study = optuna.create_study(direction="maximize", sampler=sampler)
         start = chosen(dimensions, active, lambda d: d.start)
         self.study.enqueue_trial({d.name: _code(d, start[d.name]) for d in dimensions if d.name in start})
-        self.failed = optuna.trial.TrialState.FAIL
+        self.failed, self.pruned = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.PRUNED
 
     def ask(self) -> Point | None:
         for _ in range(_DRAWS // 10):
@@ -160,6 +167,14 @@ class Bayesian:
             self.study.tell(trial, state=self.failed)
         else:
             self.study.tell(trial, value)
+
+    def stopped(self, point: Point, losses: Sequence[float]) -> None:
+        trial = self.open.pop(key(point), None)
+        if trial is None:
+            return
+        for step, loss in enumerate(losses):
+            trial.report(-loss, step)
+        self.study.tell(trial, state=self.pruned)
 
 
 def _code(d: Dimension, value: Any) -> Any:

@@ -19,7 +19,7 @@ from sqlml.schema import Column
 from sqlml.tune.search import Point, searcher
 from sqlml.tune.spaces import Dimension
 
-#: A trial is compared with earlier ones when there are so many, and after so many of its iterations.
+#: A trial is compared with finished ones when there are so many, and after so many of its iterations.
 PRUNE_TRIALS, PRUNE_ITERATIONS = 4, 4
 
 
@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Hopeless(Exception):
-    """Raised inside a training that is worse than most others were at the same iteration."""
+    """Raised inside a training that cannot end better than most others did."""
 
 
 class TrialRun(Run):
@@ -87,7 +87,7 @@ class TrialRun(Run):
         super().report(iteration, loss, eval_loss=eval_loss, learning_rate=learning_rate, **extra)
         if eval_loss is not None:
             self.losses.append(eval_loss)
-            if self.prune and self.story.hopeless(self.losses):
+            if self.prune and self.max_iterations and self.story.hopeless(self.losses, self.max_iterations):
                 raise Hopeless
 
 
@@ -103,13 +103,18 @@ class _Story:
         """Best so far, in words."""
         return "" if self.best is None else f"best {self.objective.lower()} so far {self.best:.6g}"
 
-    def hopeless(self, losses: Sequence[float]) -> bool:
-        """Whether the best loss so far is worse than the median of the others' at this iteration."""
+    def hopeless(self, losses: Sequence[float], iterations: int) -> bool:
+        """Whether the loss would end above the median of the finished trials even if it kept its present pace.
+
+        Losses fall ever more slowly, so that is more than a trial can reach. A comparison at equal iterations would
+        stop whatever learns slowly, which is often what ends best.
+        """
         n = len(losses)
-        if n < PRUNE_ITERATIONS:
+        if n < PRUNE_ITERATIONS or len(self.curves) < PRUNE_TRIALS:
             return False
-        others = [min(c[:n]) for c in self.curves if len(c) >= n]
-        return len(others) >= PRUNE_TRIALS and min(losses) > statistics.median(others)
+        pace = max(0.0, (losses[-3] - losses[-1]) / 2.0)
+        reach = min(losses) - pace * max(0, iterations - n)
+        return reach > statistics.median(min(c) for c in self.curves)
 
 
 def run_trials(attempt: Attempt, run: Run) -> Outcome:
@@ -150,7 +155,10 @@ def run_trials(attempt: Attempt, run: Run) -> Outcome:
                 break
             for point, item in zip(points, made, strict=True):
                 _remember(item, found, story, sign)
-                search.tell(point, None if item.trial.objective is None else sign * item.trial.objective)
+                if item.trial.status == "STOPPED_EARLY":
+                    search.stopped(point, item.run.losses)
+                else:
+                    search.tell(point, None if item.trial.objective is None else sign * item.trial.objective)
             _refuse_failures(found, options.num_trials)
     return _outcome(found, sign, cut)
 
@@ -201,7 +209,7 @@ def _trial(attempt: Attempt, number: int, point: Point, run: TrialRun) -> _Made:
         metrics = attempt.judge(options, state)
     except Hopeless:
         at = len(run.losses)
-        return bad("STOPPED_EARLY", f"stopped after {at} iterations: worse than most trials were then.")
+        return bad("STOPPED_EARLY", f"stopped after {at} iterations: it could not have ended better than most trials.")
     except Cancelled:
         raise
     except Error as error:

@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 import sqlml
+from sqlml.errors import DataError
+from sqlml.functions.judge import outcome_of, regression_of
+from sqlml.kernels.metrics import roc_auc
 from sqlml.models import MODELS
 from sqlml.options import Given
 from sqlml.tune import read_spaces
 from sqlml.tune.search import searcher
+from sqlml.tune.trials import _Story
 
 pytest.importorskip("optuna")
 
@@ -332,3 +336,65 @@ def test_custom_splits_name_the_parts(con):
         )[0][0]
         stored = stored or rows(con, "SELECT r2_score FROM ML.EVALUATE(MODEL m) WHERE trial_id = 1")[0][0]
         assert found == pytest.approx(stored)
+
+
+# ---------------------------------------------------------------- judging and pruning
+
+
+@pytest.mark.parametrize(("kind", "label"), [("BOOSTED_TREE_REGRESSOR", "y"), ("BOOSTED_TREE_CLASSIFIER", "kind")])
+@pytest.mark.parametrize("source", ["t", "(SELECT DISTINCT * FROM t)"])
+def test_every_trial_is_judged_by_its_own_predictions(con, kind, label, source):
+    # Rows of the second query are copied, and functions then stay registered from trial to trial.
+    rows(
+        con,
+        f"CREATE MODEL m OPTIONS(model_type='{kind}', input_label_cols=['{label}'], num_trials=4, max_iterations=5,"
+        " data_split_method='CUSTOM', data_split_col='part', hparam_tuning_pruning=FALSE) AS"
+        f" SELECT x, z, {label}, CASE WHEN hash(x, z) % 5 < 3 THEN 'TRAIN' WHEN hash(x, z) % 5 = 3 THEN 'EVAL'"
+        f" ELSE 'TEST' END AS part FROM {source}",
+    )
+    held = "(SELECT * FROM {} WHERE hash(x, z) % 5 = {})"
+    metric = "r2_score" if label == "y" else "roc_auc"
+    info = rows(con, "SELECT trial_id, hparam_tuning_evaluation_metrics, is_optimal FROM ML.TRIAL_INFO(MODEL m)")
+    tested = {r[0]: r[1:] for r in rows(con, "SELECT * FROM ML.EVALUATE(MODEL m)")}
+    assert len({r[1][metric] for r in info}) > 1
+    for trial, found, _ in info:
+        setting = f"STRUCT({trial} AS trial_id)"
+        sql = f"SELECT {metric} FROM ML.EVALUATE(MODEL m, {held.format(source, 3)}, {setting})"
+        assert rows(con, sql)[0][0] == pytest.approx(found[metric], abs=1e-12)
+        sql = f"SELECT * FROM ML.EVALUATE(MODEL m, {held.format(source, 4)}, {setting})"
+        assert rows(con, sql)[0] == pytest.approx(tested[trial], abs=1e-12, nan_ok=True)
+    best = next(r[0] for r in info if r[2])
+    chosen = rows(con, f"SELECT * FROM ML.PREDICT(MODEL m, {held.format(source, 4)}) ORDER BY x, z")
+    setting = f"STRUCT({best} AS trial_id)"
+    asked = rows(con, f"SELECT * FROM ML.PREDICT(MODEL m, {held.format(source, 4)}, {setting}) ORDER BY x, z")
+    assert chosen == [r[1:] if len(r) > len(chosen[0]) else r for r in asked]
+
+
+def test_metrics_of_arrays_are_those_of_rows():
+    rng = np.random.default_rng(0)
+    y, p = rng.uniform(-0.5, 1.0, 201), rng.uniform(-0.5, 1.0, 201)
+    found = regression_of(np.append(y, np.nan), np.append(p, 0.0))
+    assert found["r2_score"] == pytest.approx(1 - np.mean((y - p) ** 2) / np.var(y))
+    assert found["median_absolute_error"] == np.median(np.abs(y - p))
+    assert found["mean_squared_log_error"] == pytest.approx(np.mean((np.log1p(y) - np.log1p(p)) ** 2))
+    P = rng.dirichlet([1.0, 1.0, 1.0], size=300)
+    y = np.append(rng.integers(0, 3, 299), np.nan).astype(float)
+    outcome = outcome_of(y, P, 3)
+    assert outcome.unknown == 1 and outcome.confusion.sum() == 299
+    known = y[:-1].astype(int)
+    assert np.trace(outcome.confusion) == (P[:-1].argmax(axis=1) == known).sum()
+    brute = np.mean([P[i, 1] > P[j, 1] for i in np.flatnonzero(known == 1) for j in np.flatnonzero(known != 1)])
+    assert roc_auc(outcome.counts[1]) == pytest.approx(brute)
+    with pytest.raises(DataError, match="at least one row"):
+        regression_of(np.array([np.nan]), np.zeros(1))
+
+
+def test_what_learns_slowly_is_not_hopeless():
+    story = _Story(20, "R2_SCORE")
+    story.curves = [[1.0, 0.5, 0.4, 0.35, 0.33]] * 4
+    slow = [1.0, 0.95, 0.9, 0.85]
+    assert not story.hopeless(slow, 20)  # at this pace it ends at 0.05
+    assert story.hopeless(slow, 8)  # and here at 0.65
+    assert story.hopeless([1.0, 0.9, 0.9, 0.9], 20) and not story.hopeless([1.0, 0.9, 0.9], 20)
+    story.curves = story.curves[:3]
+    assert not story.hopeless([1.0, 0.9, 0.9, 0.9], 20)
