@@ -92,6 +92,10 @@ class Relation(Protocol):
         """Number of rows."""
         ...
 
+    def release(self) -> None:
+        """The rows will not be read for a while: give memory back that holds copies of them."""
+        ...
+
 
 def lookup(on: str, keys: pa.Array, **values: pa.Array) -> pa.Table:
     """A table for `Relation.sums(lookups)`: `on` is joined to `keys`; NULL joins NULL."""
@@ -191,6 +195,9 @@ class LocalRelation:
     def count(self) -> int:
         return self.rows if self.rows is not None else int(self.aggregate(["count(*)"])[0])
 
+    def release(self) -> None:
+        self.database.release()
+
     def sql(self) -> str:
         """The rows as a FROM item."""
         return self._rows()
@@ -277,3 +284,7 @@ class Remainder:
     def count(self) -> int:
         """Number of rows."""
         return self.whole.count() - self.part.count()
+
+    def release(self) -> None:
+        """Give memory back that holds copies of the rows."""
+        self.whole.release()

@@ -71,3 +71,29 @@ def test_a_result_that_is_given_up_is_not_read_to_its_end(con: sqlml.Connection)
     gc.collect()
     assert con.execute("SELECT 7 AS x").fetchall() == [(7,)]
     assert time.perf_counter() - start < 20
+
+
+def test_cached_blocks_are_given_back(tmp_path) -> None:
+    """The rows and the memory limit stay; with a second connection nothing is touched."""
+    held = "SELECT sum(memory_usage_bytes) FROM duckdb_memory() WHERE tag = 'BASE_TABLE'"
+    limits = "SELECT current_setting('memory_limit')"
+    path = str(tmp_path / "rows.duckdb")
+    with sqlml.connect(path) as con:
+        con.duckdb.execute(
+            "CREATE TABLE t AS SELECT hash(i * 8 + k) / 1e9 AS x FROM range(1000000) r(i), range(8) s(k)"
+        )
+    with sqlml.connect(path) as con:
+        database = con._session.database
+        total, limit = database.execute("SELECT sum(hash(x)::HUGEINT) FROM t"), database.execute(limits)
+        before = database.execute(held)[0][0]
+        with sqlml.connect(path):
+            database.release()
+            assert database.execute(held)[0][0] == before
+        database.release()
+        assert database.execute(held)[0][0] < before - 2**24
+        assert database.execute(limits) == limit
+        assert database.execute("SELECT sum(hash(x)::HUGEINT) FROM t") == total
+        database.execute("SET memory_limit = '700MiB'")
+        database.execute("SELECT sum(hash(x)::HUGEINT) FROM t")
+        database.release()
+        assert database.execute(limits) == [("700.0 MiB",)]

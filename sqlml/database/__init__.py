@@ -40,6 +40,10 @@ def _close_all() -> None:
         database.close()
 
 
+#: Bytes of cached blocks that are left alone.
+_WORTH_RELEASING = 32 * 2**20
+
+
 class Database:
     """One DuckDB connection."""
 
@@ -258,6 +262,28 @@ class Database:
             if not self.inside:
                 self._instance.functions[name] = key
         return name
+
+    def release(self) -> None:
+        """Drop DuckDB's copies of blocks of the files, as a rule most of its memory; they are read again when needed.
+
+        Nothing happens while others use the database: for a moment the memory limit is what is in use.
+        """
+        if self._instance.users > 1:
+            return
+        [(used, blocks, limit)] = self.execute(
+            "SELECT coalesce(sum(memory_usage_bytes), 0)::BIGINT, coalesce(sum(memory_usage_bytes)"
+            " FILTER (tag = 'BASE_TABLE'), 0)::BIGINT, current_setting('memory_limit') FROM duckdb_memory()"
+        )
+        if blocks < _WORTH_RELEASING:
+            return
+        try:
+            self.execute(f"SET memory_limit = '{used - blocks + _WORTH_RELEASING}B'")
+        except errors.Error:  # a result that is being read holds them
+            return
+        self.execute(f"SET memory_limit = '{limit}'")
+        if self.execute("SELECT current_setting('memory_limit')")[0][0] != limit:  # the text cuts digits off
+            number, unit = limit.split()
+            self.execute(f"SET memory_limit = '{number}5 {unit}'")
 
     def wait(self, jobs: Sequence[Future[Any]]) -> None:
         """Wait for work in other threads, and let them use the connection meanwhile."""

@@ -208,7 +208,11 @@ class Trees(Model[Any, TreeState]):
 
         def spool(relation: Relation) -> kernel.Spool:
             found = pages(relation, data.design, columns, label, data.weight)
-            return kernel.Spool(told(found, run), columns.width, memory=min(kernel.MEMORY, memory // 8))
+            relation.release()
+            try:
+                return kernel.Spool(told(found, run), columns.width, memory=min(kernel.MEMORY, memory // 8))
+            finally:
+                relation.release()
 
         with data.open("rows", lambda: spool(data.train)) as rows:
             if not rows.rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -112,6 +113,34 @@ def test_chunks_and_whole_are_equal_to_the_last_bit():
     whole = xgb.Booster(model_file=bytearray(raw)).predict(xgb.DMatrix(page.X))
     parts = [trees.predict(raw, page.X[i : i + 77], "squared") for i in range(0, 5000, 77)]
     np.testing.assert_array_equal(np.concatenate(parts), whole.astype(np.float64))
+
+
+@pytest.mark.parametrize(("objective", "classes"), [("squared", 0), ("logistic", 2), ("softmax", 4)])
+def test_scores_are_those_of_xgboost_whatever_the_block(objective, classes):
+    page = rows(4000, classes=classes)
+    raw, _ = fit(page, Settings(objective, classes, 15, parameters()))
+    X = page.X.copy()
+    X[::7, 1], X[::11, 0] = np.nan, np.finfo(np.float32).max
+    whole = xgb.Booster(model_file=bytearray(raw)).predict(xgb.DMatrix(X)).astype(np.float64)
+    for size in (1, 3, 64, 2048, 4000):
+        at = range(0, 4000 if size > 1 else 50, size)
+        parts = np.concatenate([trees.predict(raw, X[i : i + size], objective) for i in at])
+        np.testing.assert_array_equal(parts, whole[: len(parts)])
+    np.testing.assert_array_equal(trees.predict(raw, np.asfortranarray(X), objective), whole)
+    assert trees.predict(raw, X[:0], objective).size == 0
+
+
+def test_callers_do_not_share_results():
+    """Two boosters, four threads: the memory of an answer is XGBoost's, one per thread."""
+    pages = [rows(3000, seed=s) for s in (1, 2)]
+    boosters = [fit(p, Settings("squared", 0, 10, parameters()))[0] for p in pages]
+    alone = [trees.predict(raw, p.X, "squared") for raw, p in zip(boosters, pages, strict=True)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: trees.predict(boosters[i % 2], pages[i % 2].X, "squared"), range(40)))
+    assert all((f == alone[i % 2]).all() for i, f in enumerate(found))
+    kept = trees.predict(boosters[0], pages[0].X, "squared")
+    trees.predict(boosters[1], pages[1].X, "squared")
+    np.testing.assert_array_equal(kept, alone[0])
 
 
 def test_a_warm_start_adds_rounds():

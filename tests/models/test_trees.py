@@ -89,6 +89,26 @@ def test_the_order_of_rows_threads_and_filters_leave_predictions_alone(big):
     )
 
 
+def test_two_models_in_one_select_and_any_window_of_the_rows(big):
+    """Each row has the numbers that each model gives alone; UNNEST and LIMIT change none."""
+    create(big, BTR, label="y", source="SELECT * EXCEPT (yb) FROM big", name="one")
+    create(big, BT, label="yb", source="SELECT * EXCEPT (y) FROM big", name="two", max_iterations=4)
+    big.duckdb.execute("CREATE TABLE numbered AS SELECT row_number() OVER () AS i, * FROM big").fetchall()
+    one = rows(big, "SELECT predicted_y FROM ML.PREDICT(MODEL one, TABLE numbered) ORDER BY i")
+    two = rows(
+        big,
+        "SELECT p.prob FROM ML.PREDICT(MODEL two, TABLE numbered), UNNEST(predicted_yb_probs) AS p"
+        " WHERE p.label = 'yes' ORDER BY i",
+    )
+    both = (
+        "SELECT predicted_y, predicted_yb_probs[OFFSET(0)].prob, predicted_yb_probs[OFFSET(0)].label"
+        " FROM ML.PREDICT(MODEL two, (SELECT * FROM ML.PREDICT(MODEL one, TABLE numbered))) ORDER BY i"
+    )
+    expected = [(*a, *b, "yes") for a, b in zip(one, two, strict=True)]
+    assert rows(big, both) == expected
+    assert rows(big, f"{both} LIMIT 100 OFFSET 2000") == expected[2000:2100]
+
+
 def test_models_live_on_in_the_file(tmp_path):
     path = str(tmp_path / "d.duckdb")
     with sqlml.connect(path) as con:
