@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import (
     als,
     arima,
+    automl,
     contribution,
     describe,
     dnn,
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "explain": explain.BENCHMARK,
     "contribution": contribution.BENCHMARK,
     "tuning": tuning.BENCHMARK,
+    "automl": automl.BENCHMARK,
 }
 RESULTS = pathlib.Path(__file__).parent / "results"
 

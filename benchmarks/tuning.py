@@ -1,4 +1,9 @@
-"""20 trials of boosted trees on five public tables, against a hand-written Optuna script over the same split."""
+"""20 trials of boosted trees on five public tables, against a hand-written Optuna script over the same splits.
+
+The sources have 178 to 1,797 rows (442 for diabetes), so one split says little: with other test rows the R2 of the
+very same script moves by 0.1. Each table is therefore dealt out DEALS times, and means over the deals are compared,
+of the metric that both sides tune.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +21,12 @@ TABLES = {
     "friedman": True,
 }
 TRIALS = 20
+DEALS = 3
 
 
 def path_of(task: Task) -> pathlib.Path:
     """The database with the five tables."""
-    return task.folder / f"tuning-{task.rows}.duckdb"
+    return task.folder / f"tuning-{DEALS}-{task.rows}.duckdb"
 
 
 def prepare(task: Task) -> None:
@@ -44,10 +50,12 @@ def prepare(task: Task) -> None:
             y = y[at] + (rng.normal(size=task.rows) * y.std() / 20.0 if regression else 0)
             frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
             frame["y"] = y if regression else y.astype(np.int64)
-            # A row of the source falls into one part, whatever its noise.
-            frame["part"] = np.array(["TRAIN"] * 8 + ["EVAL", "TEST"])[rng.permutation(len(X))[at % len(X)] % 10]
-            connection.register("frame", frame)
-            connection.execute(f"CREATE TABLE {name} AS SELECT * FROM frame")
+            for deal in range(DEALS):
+                # A row of the source falls into one part, whatever its noise.
+                parts = np.array(["TRAIN"] * 8 + ["EVAL", "TEST"])
+                frame["part"] = parts[rng.permutation(at.max() + 1)[at] % 10]
+                connection.register("frame", frame)
+                connection.execute(f"CREATE TABLE {name}_{deal} AS SELECT * FROM frame")
 
 
 def setup(task: Task) -> Any:
@@ -63,70 +71,70 @@ def setup(task: Task) -> Any:
 
 
 def run_sqlml(con: Any) -> dict[str, float]:
-    """One statement per table; the metric of the test rows."""
-    found = {}
-    for name, regression in TABLES.items():
-        kind = "REGRESSOR" if regression else "CLASSIFIER"
-        con.execute(
-            f"CREATE OR REPLACE MODEL m OPTIONS (model_type = 'boosted_tree_{kind}', input_label_cols = ['y'],"
-            f" data_split_method = 'CUSTOM', data_split_col = 'part', num_trials = {TRIALS}, early_stop = FALSE)"
-            f" AS SELECT * FROM {name}"
-        )
-        metric = "r2_score" if regression else "accuracy"
-        select = f"SELECT {metric} FROM ML.EVALUATE(MODEL m, (SELECT * FROM {name} WHERE part = 'TEST'))"
-        found[name] = float(con.execute(select).fetchone()[0])
-    return found
+    """The mean metric of the test rows over the deals of each table."""
+    return {name: sum(tune(con, f"{name}_{d}", TABLES[name]) for d in range(DEALS)) / DEALS for name in TABLES}
 
 
 def run_by_hand(con: Any) -> dict[str, float]:
+    """The same by the script."""
+    return {name: sum(script(con, f"{name}_{d}", TABLES[name]) for d in range(DEALS)) / DEALS for name in TABLES}
+
+
+def tune(con: Any, name: str, regression: bool) -> float:
+    """One statement, and the metric of the test rows."""
+    kind = "REGRESSOR" if regression else "CLASSIFIER"
+    con.execute(
+        f"CREATE OR REPLACE MODEL m OPTIONS (model_type = 'boosted_tree_{kind}', input_label_cols = ['y'],"
+        f" data_split_method = 'CUSTOM', data_split_col = 'part', num_trials = {TRIALS}, early_stop = FALSE)"
+        f" AS SELECT * FROM {name}"
+    )
+    metric = "r2_score" if regression else "roc_auc"
+    select = f"SELECT {metric} FROM ML.EVALUATE(MODEL m, (SELECT * FROM {name} WHERE part = 'TEST'))"
+    return float(con.execute(select).fetchone()[0])
+
+
+def script(con: Any, name: str, regression: bool) -> float:
     """The same spaces, rounds and objective; a matrix per trial, as scripts do."""
-    import numpy as np
     import optuna
     import xgboost as xgb
     from sklearn import metrics
 
-    found = {}
-    for name, regression in TABLES.items():
-        frame = con.duckdb.execute(f"SELECT * FROM {name}").df()
-        part = {p: frame[frame.part == p].drop(columns=["part", "y"]).to_numpy() for p in ("TRAIN", "EVAL", "TEST")}
-        y = {p: frame[frame.part == p].y.to_numpy() for p in part}
-        k = 0 if regression else int(frame.y.nunique())
-        objective = "reg:squarederror" if regression else "binary:logistic" if k == 2 else "multi:softprob"
+    frame = con.duckdb.execute(f"SELECT * FROM {name}").df()
+    part = {p: frame[frame.part == p].drop(columns=["part", "y"]).to_numpy() for p in ("TRAIN", "EVAL", "TEST")}
+    y = {p: frame[frame.part == p].y.to_numpy() for p in part}
+    threads = con.duckdb.execute("SELECT current_setting('threads')").fetchone()[0]
+    k = 0 if regression else int(frame.y.nunique())
+    objective = "reg:squarederror" if regression else "binary:logistic" if k == 2 else "multi:softprob"
+    boosters: list[Any] = []
 
-        def fit(trial: Any, part: Any = part, y: Any = y, k: int = k, objective: str = objective) -> Any:
-            settings = {
-                "objective": objective,
-                "nthread": con.duckdb.execute("SELECT current_setting('threads')").fetchone()[0],
-                "alpha": trial.suggest_float("alpha", 1e-14, 10.0, log=True),
-                "lambda": trial.suggest_float("lambda", 1e-14, 10.0, log=True),
-                "max_depth": trial.suggest_int("max_depth", 1, 10),
-                "eta": trial.suggest_float("eta", 1e-3, 1.0),
-                "subsample": trial.suggest_float("subsample", 1e-3, 1.0),
-                **({"num_class": k} if k > 2 else {}),
-            }
-            train = xgb.DMatrix(part["TRAIN"], label=y["TRAIN"])
-            held = xgb.DMatrix(part["EVAL"], label=y["EVAL"])
-            return xgb.train(settings, train, 20, evals=[(train, "t"), (held, "e")], verbose_eval=False)
+    def fit(trial: Any) -> Any:
+        settings = {
+            "objective": objective,
+            "nthread": threads,
+            "alpha": trial.suggest_float("alpha", 1e-14, 10.0, log=True),
+            "lambda": trial.suggest_float("lambda", 1e-14, 10.0, log=True),
+            "max_depth": trial.suggest_int("max_depth", 1, 10),
+            "eta": trial.suggest_float("eta", 1e-3, 1.0),
+            "subsample": trial.suggest_float("subsample", 1e-3, 1.0),
+            **({"num_class": k} if k > 2 else {}),
+        }
+        train = xgb.DMatrix(part["TRAIN"], label=y["TRAIN"])
+        held = xgb.DMatrix(part["EVAL"], label=y["EVAL"])
+        return xgb.train(settings, train, 20, evals=[(train, "t"), (held, "e")], verbose_eval=False)
 
-        boosters: list[Any] = []
+    def judge(booster: Any, p: str) -> float:
+        found = booster.predict(xgb.DMatrix(part[p]))
+        if regression:
+            return float(metrics.r2_score(y[p], found))
+        return float(metrics.roc_auc_score(y[p], found, multi_class="ovr"))
 
-        def score(trial: Any, part: Any = part, y: Any = y, k: int = k, boosters: list[Any] = boosters) -> float:
-            booster = fit(trial)
-            boosters.append(booster)
-            p = booster.predict(xgb.DMatrix(part["EVAL"]))
-            if k == 0:
-                return float(metrics.r2_score(y["EVAL"], p))
-            return float(metrics.roc_auc_score(y["EVAL"], p, multi_class="ovr"))
+    def score(trial: Any) -> float:
+        boosters.append(fit(trial))
+        return judge(boosters[-1], "EVAL")
 
-        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-        study.optimize(score, n_trials=TRIALS)
-        p = boosters[study.best_trial.number].predict(xgb.DMatrix(part["TEST"]))
-        if k == 0:
-            found[name] = float(metrics.r2_score(y["TEST"], p))
-        else:
-            code = p.argmax(axis=1) if p.ndim == 2 else (p > 0.5).astype(np.int64)
-            found[name] = float(metrics.accuracy_score(y["TEST"], code))
-    return found
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
+    study.optimize(score, n_trials=TRIALS)
+    return judge(boosters[study.best_trial.number], "TEST")
 
 
 def ratio(medians: dict[str, Median]) -> float:

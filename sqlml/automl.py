@@ -99,7 +99,8 @@ def search(
     if not found:
         raise TrainingError(f"no candidate could be trained. {trials[0].error if trials else ''}".strip())
     library = sorted(found, key=lambda f: -f.value)[:LIBRARY]
-    weights = ensemble.select([f.prediction for f in library], y, objective)
+    generator = np.random.default_rng([run.seed, 13])
+    weights = ensemble.bagged([f.prediction for f in library], y, objective, generator)
     members = tuple(replace(f.member, weight=float(w)) for f, w in zip(library, weights, strict=True) if w > 0.0)
     shares = {f.trial: float(w) for f, w in zip(library, weights, strict=True)}
     listed = tuple(

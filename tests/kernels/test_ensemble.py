@@ -49,3 +49,23 @@ def test_errors_that_cancel_are_combined():
 def test_one_member_has_all_the_weight():
     y = np.arange(5.0)
     assert ensemble.select([y], y, ensemble.mae).tolist() == [1.0]
+
+
+def test_bags_do_not_leave_everything_to_a_lucky_member():
+    rng = np.random.default_rng(3)
+    y = rng.normal(size=1000)
+    lucky = np.where(np.arange(1000) < 20, y, 10.0)  # perfect on the rows that choose, useless elsewhere
+    members = [lucky, *(y + rng.normal(size=1000) for _ in range(11))]
+    chosen = [m[:20] for m in members]
+    alone = ensemble.select(chosen, y[:20], ensemble.rmse)
+    weights = ensemble.bagged(chosen, y[:20], ensemble.rmse, np.random.default_rng(0))
+    assert weights.sum() == pytest.approx(1.0) and weights.min() >= 0.0 and (weights > 0).sum() > 3
+    assert weights[0] < alone[0]
+
+    def rest(w):
+        return ensemble.rmse(y[20:], sum(v * m[20:] for v, m in zip(w, members, strict=True)))
+
+    assert rest(weights) > rest(alone)
+    again = ensemble.bagged(chosen, y[:20], ensemble.rmse, np.random.default_rng(0))
+    np.testing.assert_array_equal(again, weights)
+    assert ensemble.bagged(chosen[:1], y[:20], ensemble.rmse, rng).tolist() == [1.0]
