@@ -395,7 +395,7 @@ def _call() -> tuple[Any, Any, bytes]:
     """XGBoost's C function that scores a dense matrix, its check of return codes, the settings of a plain answer."""
     from xgboost import core
 
-    settings = {"type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0, "cache_id": 0}
+    settings: dict[str, Any] = {"type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0, "cache_id": 0}
     settings |= {"missing": math.nan, "strict_shape": False}
     return core._LIB.XGBoosterPredictFromDense, core._check_call, json.dumps(settings).encode()
 
