@@ -11,15 +11,18 @@ import dataclasses
 import datetime
 import functools
 import hashlib
+import itertools
 import json
 import math
 import time
 import types
 import typing
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sqlml.database import Database
 from sqlml.errors import FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
@@ -27,7 +30,7 @@ from sqlml.models import MODELS
 from sqlml.models.base import Trained
 from sqlml.models.tuning import Trial
 from sqlml.progress import Iteration
-from sqlml.schema import quote_path
+from sqlml.schema import quote_name, quote_path
 from sqlml.transform import Transform
 
 #: Version of what is written. A model of a higher version is refused, lower ones are read.
@@ -35,6 +38,9 @@ FORMAT = 1
 
 #: Element types that arrays may have in a file.
 DTYPES = frozenset("<f8 <f4 <i8 <i4 <i2 |i1 |u1 <u2 <u4 <u8 |b1".split())
+
+#: Bytes from which an array is stored in pieces, and bytes of a piece.
+LARGE, PIECE = 1 << 20, 1 << 13
 
 #: Models past their EXPIRATION_TIMESTAMP are gone for every reader.
 _ALIVE = "coalesce((settings ->> '$.expiration_timestamp')::TIMESTAMPTZ > now(), TRUE)"
@@ -172,15 +178,28 @@ class Catalog:
             f"SELECT key, dtype, shape, data, sha256 FROM {self.table('arrays')} WHERE uid = ?", [uid]
         )
         found: dict[str, Any] = {}
-        for key, dtype, shape, data, digest in rows:
+        pieces: dict[str, dict[int, bytes]] = {}
+        while rows:
+            key, kind, shape, data, digest = rows.pop()
             if hashlib.sha256(data).hexdigest() != digest:
                 raise FormatError(f"the model {owner} is damaged: the array {key} does not match its hash.")
+            dtype, _, place = kind.partition(" ")
+            if place:
+                number, _, count = place.partition("/")
+                known = pieces.setdefault(key, {})
+                known[int(number)] = data
+                if len(known) < int(count):
+                    continue
+                data = b"".join(known.pop(i, b"") for i in range(int(count)))
+                del pieces[key]
             if dtype == "bytes":
                 found[key] = bytes(data)
                 continue
             if dtype not in DTYPES or math.prod(shape) * np.dtype(dtype).itemsize != len(data):
                 raise FormatError(f"the model {owner} is damaged: the array {key} has a wrong type or shape.")
             found[key] = np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
+        if pieces:
+            raise FormatError(f"the model {owner} is damaged: pieces of the array {min(pieces)} are missing.")
         return found
 
     def _iterations(self, uid: str) -> tuple[Iteration, ...]:
@@ -224,10 +243,7 @@ class Catalog:
             ],
         )
         for key, value in arrays.items():
-            data, dtype, shape = _raw(value)
-            digest = hashlib.sha256(data).hexdigest()
-            insert = f"INSERT INTO {self.table('arrays')} VALUES (?, ?, ?, ?, ?, ?)"
-            self.database.execute(insert, [trained.uid, key, dtype, shape, data, digest])
+            self._write_array(trained.uid, key, value)
         if trained.iterations:
             rows = [
                 (i.training_run, i.iteration, i.loss, i.eval_loss, i.learning_rate, i.duration_ms, json.dumps(i.extra))
@@ -235,6 +251,31 @@ class Catalog:
             ]
             self.database.insert(self.table("iterations"), [(trained.uid, *row) for row in rows])
         self.database.insert(self.table("versions"), [(trained.uid, k, v) for k, v in trained.versions.items()])
+
+    def _write_array(self, uid: str, key: str, value: Any) -> None:
+        """One array as a row, a large one as pieces whose type is followed by their place, as in `<f8 0/12`.
+
+        Pieces come from an Arrow table: as parameters they would be copied several times. They are small because a
+        commit holds two copies of 2,048 rows in memory.
+        """
+        data, dtype, shape = _raw(value)
+        insert = f"INSERT INTO {self.table('arrays')}"
+        if len(data) < LARGE:
+            digest = hashlib.sha256(data).hexdigest()
+            self.database.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", [uid, key, dtype, shape, bytes(data), digest])
+            return
+        ends = np.append(np.arange(0, len(data), PIECE, dtype=np.int64), len(data))
+        count = len(ends) - 1
+        blobs = pa.Array.from_buffers(pa.large_binary(), count, [None, pa.py_buffer(ends), pa.py_buffer(data)])
+        digests = [hashlib.sha256(data[a:b]).hexdigest() for a, b in itertools.pairwise(ends.tolist())]
+        places = [f"{dtype} {i}/{count}" for i in range(count)]
+        name = f"__sqlml_{uuid.uuid4().hex}"
+        self.database.register(name, pa.table({"dtype": places, "data": blobs, "sha256": digests}))
+        try:
+            select = f"SELECT ?, ?, dtype, ?, data, sha256 FROM {quote_name(name)}"
+            self.database.execute(f"{insert} {select}", [uid, key, shape])
+        finally:
+            self.database.unregister(name)
 
     def _prepare(self) -> None:
         if self.database.read_only:
@@ -313,15 +354,16 @@ class Catalog:
 # ---------------------------------------------------------------- records <-> JSON and arrays
 
 
-def _raw(value: Any) -> tuple[bytes, str, list[int]]:
+def _raw(value: Any) -> tuple[memoryview, str, list[int]]:
+    """The bytes of a value without a copy where its layout allows it, its type and its shape."""
     if isinstance(value, bytes):
-        return value, "bytes", [len(value)]
+        return memoryview(value), "bytes", [len(value)]
     array = np.ascontiguousarray(value)
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
     if array.dtype.str not in DTYPES:
         raise InternalError(f"an array of type {array.dtype} cannot be stored")
-    return array.tobytes(), array.dtype.str, list(array.shape)
+    return array.reshape(-1).view(np.uint8).data, array.dtype.str, list(array.shape)
 
 
 def encode(value: Any, arrays: dict[str, Any], path: str, hint: Any = Any) -> Any:

@@ -150,6 +150,30 @@ def test_newer_formats_and_damage_are_refused(path: str) -> None:
             con.execute(PREDICT)
 
 
+def test_large_arrays_are_stored_in_pieces(path: str) -> None:
+    rows = "SELECT id, DATE '2020-01-01' + t::INT AS day, 100 + sin(t / 9.0 + id) + (hash(t) % 97) / 97.0 AS y"
+    create = (
+        "CREATE OR REPLACE MODEL many OPTIONS (model_type = 'ARIMA_PLUS', time_series_timestamp_col = 'day',"
+        " time_series_data_col = 'y', time_series_id_col = 'id', auto_arima_max_order = 2, horizon = 5) AS"
+        f" {rows} FROM range(2) a(id), range(70000) b(t)"
+    )
+    read = "SELECT time_series_data, trend FROM ML.EXPLAIN_FORECAST(MODEL many) ORDER BY id, time_series_timestamp"
+    with sqlml.connect(path) as con:
+        con.execute("SET sqlml.dialect = 'duckdb'")
+        con.execute(create)
+        there = con.execute(read).fetchall()
+        kinds = con.duckdb.execute("SELECT dtype FROM sqlml.arrays WHERE key LIKE '%.trend' ORDER BY ALL").fetchall()
+        assert len(kinds) == 137 and ("<f8 0/137",) in kinds  # 2 * 70,000 * 8 bytes by 8,192
+    with sqlml.connect(path) as con:
+        con.execute("SET sqlml.dialect = 'duckdb'")
+        assert con.execute(read).fetchall() == there
+        con.duckdb.execute("DELETE FROM sqlml.arrays WHERE key LIKE '%.trend' AND dtype = '<f8 5/137'")
+    with sqlml.connect(path) as con:
+        con.execute("SET sqlml.dialect = 'duckdb'")
+        with pytest.raises(sqlml.OperationalError, match="pieces of the array state.series.trend are missing"):
+            con.execute(read)
+
+
 def test_expired_models_are_gone(path: str) -> None:
     with sqlml.connect(path) as con:
         con.execute("ALTER MODEL m SET OPTIONS(expiration_timestamp=TIMESTAMP '2100-01-01 00:00:00')")

@@ -32,7 +32,8 @@ class Forecasts:
         length: points of the history, shape (s,); 0 for failed series.
         offsets: first stored point of each series, shape (s + 1,); without decomposition none are stored.
         data, trend: shape (n,).
-        season_*: one row per season of a series; part, level and slope packed by their own offsets.
+        season_*: one row per season of a series; part, level and slope packed by their own offsets. The part of a
+        season of waves is empty: its level holds their coefficients.
         spike_*: points (numbered over all series) with a spike or dip, and its size.
         step_*: one row per series with step changes, the effect on each of its points packed.
         effect_*: significant holiday effects; name counts `holidays.Calendar.names()`.
@@ -129,14 +130,13 @@ class Forecasts:
 
     def season(self, row: int, n: int, ahead: int) -> F64:
         """One season in the history of n points and `ahead` steps beyond, shape (n + ahead,)."""
-        future = seasons.extend(
-            float(self.season_period[row]),
-            packed(self.season_level, self.season_level_offsets, row),
-            packed(self.season_slope, self.season_slope_offsets, row),
-            n,
-            ahead,
-        )
-        return np.concatenate([packed(self.season_part, self.season_offsets, row), future])
+        period = float(self.season_period[row])
+        level = packed(self.season_level, self.season_level_offsets, row)
+        slope = packed(self.season_slope, self.season_slope_offsets, row)
+        part = packed(self.season_part, self.season_offsets, row)
+        if not len(part):  # made of waves: its coefficients tell the history too
+            return seasons.extend(period, level, slope, 0, n + ahead)
+        return np.concatenate([part, seasons.extend(period, level, slope, n, ahead)])
 
     def effects_of(self, i: int) -> holidays.Effects:
         """Holiday effects of series i."""
@@ -223,12 +223,13 @@ def pack(fits: Sequence[Fitted | str], horizon: int) -> Forecasts:
 
 def _season_table(where: Sequence[int], good: Sequence[Fitted]) -> dict[str, Any]:
     rows = [(i, s) for i, f in zip(where, good, strict=True) for s in f.seasons]
+    parts = [s.part[:0] if seasons.is_wave(s.period) else s.part for _, s in rows]
     return {
         "season_series": np.array([i for i, _ in rows], np.int64),
         "season_name": tuple(s.name for _, s in rows),
         "season_period": np.array([s.period for _, s in rows], np.float64),
-        "season_offsets": _offsets([len(s.part) for _, s in rows]),
-        "season_part": _flat([s.part for _, s in rows]),
+        "season_offsets": _offsets([len(x) for x in parts]),
+        "season_part": _flat(parts),
         "season_level_offsets": _offsets([len(s.level) for _, s in rows]),
         "season_level": _flat([s.level for _, s in rows]),
         "season_slope_offsets": _offsets([len(s.slope) for _, s in rows]),
@@ -296,29 +297,54 @@ def without_history(record: Forecasts) -> Forecasts:
 
 def concatenate(parts: list[Forecasts]) -> Forecasts:
     """The series of several records in order. The list is emptied, so that memory holds one copy."""
-    if not parts:
-        return pack([], 0)
     if len(parts) == 1:
         return parts.pop()
-    bases = np.cumsum([0, *(len(p) for p in parts)])
-    points = np.cumsum([0, *(len(p.data) for p in parts)])
-    columns: dict[str, list[Any]] = {f.name: [getattr(p, f.name) for p in parts] for f in dataclasses.fields(Forecasts)}
-    parts.clear()
-    joined: dict[str, Any] = {}
-    for name in list(columns):
-        joined[name] = _join(name, columns.pop(name), bases, points)
-    return Forecasts(**joined)
+    joined = Joined()
+    parts.reverse()
+    while parts:
+        joined.add(parts.pop())
+    return joined.record()
 
 
-def _join(name: str, values: list[Any], bases: I64, points: I64) -> Any:
-    if isinstance(values[0], tuple):
-        return tuple(item for value in values for item in value)
-    arrays = [np.asarray(v) for v in values]
-    if name.endswith("offsets"):
-        ends = np.cumsum([0, *(int(a[-1]) for a in arrays)])
-        return np.concatenate([[0], *(a[1:] + e for a, e in zip(arrays, ends, strict=False))]).astype(np.int64)
-    if name.endswith("_series"):
-        arrays = [a + b for a, b in zip(arrays, bases, strict=False)]
-    elif name == "spike_point":
-        arrays = [a + b for a, b in zip(arrays, points, strict=False)]
-    return np.concatenate(arrays)
+class Joined:
+    """A record that grows by the series of others.
+
+    Each field is one buffer that grows in place: joining many small arrays at the end would hold all values twice.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, bytearray] = {}
+        self._kinds: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._ends: dict[str, int] = {}
+        self._series = self._points = 0
+
+    def add(self, part: Forecasts) -> None:
+        """Put the series of a record behind those that are there."""
+        for field in dataclasses.fields(Forecasts):
+            name, value = field.name, getattr(part, field.name)
+            if isinstance(value, tuple):
+                self._texts.setdefault(name, []).extend(value)
+                continue
+            if name.endswith("offsets"):
+                end = self._ends.get(name)
+                value = value if end is None else value[1:] + end
+                self._ends[name] = int(value[-1]) if len(value) else end or 0
+            elif name.endswith("_series"):
+                value = value + self._series
+            elif name == "spike_point":
+                value = value + self._points
+            self._kinds.setdefault(name, (value.dtype, value.shape[1:]))
+            buffer = self._buffers.setdefault(name, bytearray())
+            buffer += np.ascontiguousarray(value).reshape(-1).view(np.uint8).data
+        self._series += len(part)
+        self._points += len(part.data)
+
+    def record(self) -> Forecasts:
+        """All series; nothing can be added afterwards."""
+        if not self._buffers:
+            return pack([], 0)
+        values: dict[str, Any] = {name: tuple(texts) for name, texts in self._texts.items()}
+        for name, (dtype, shape) in self._kinds.items():
+            values[name] = np.frombuffer(self._buffers[name], dtype=dtype).reshape(-1, *shape)
+        return Forecasts(**values)

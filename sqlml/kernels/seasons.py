@@ -72,6 +72,11 @@ def period_of(name: str, frequency: Frequency) -> float:
     return LENGTHS[name] / frequency.mean_step
 
 
+def is_wave(period: float) -> bool:
+    """Whether a season is made of harmonics, as its period is no whole number of points."""
+    return not _is_whole(period)
+
+
 def _is_whole(period: float) -> bool:
     return abs(period - round(period)) < 1e-6
 

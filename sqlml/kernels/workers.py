@@ -85,13 +85,13 @@ def fit_all(
     stream = _chain(first, source)
     count = (os.cpu_count() or 1) if workers is None else workers
     if count < 1 or sys.executable is None or size <= WORTH_A_WORKER or len(first) < 2:
-        parts, done = [], 0
+        joined, done = forecasts.Joined(), 0
         for chunk in stream:
-            parts.append(fit_chunk(chunk, settings))
+            joined.add(fit_chunk(chunk, settings))
             done += len(chunk)
             if report is not None:
                 report(done)
-        return forecasts.concatenate(parts)
+        return joined.record()
     return _Pool(settings, count).run(stream, report)
 
 
@@ -117,7 +117,7 @@ class _Pool:
         threads = [threading.Thread(target=self._serve, args=(p,), daemon=True) for p in processes]
         for thread in threads:
             thread.start()
-        results: dict[int, forecasts.Forecasts] = {}
+        results = _Ordered()
         given, done = 0, 0
         try:
             for chunk in source:
@@ -126,7 +126,7 @@ class _Pool:
                 given += 1
                 while not self._finished.empty():
                     done += self._collect(results, report, done, wait=False)
-            while len(results) < given:
+            while results.taken < given:
                 done += self._collect(results, report, done, wait=True)
         finally:
             for process in processes:
@@ -140,7 +140,7 @@ class _Pool:
                 for stream in (process.stdin, process.stdout):
                     if stream is not None:
                         stream.close()
-        return forecasts.concatenate([results.pop(i) for i in sorted(results)])
+        return results.joined.record()
 
     def _offer(self, item: tuple[int, Chunk]) -> bool:
         try:
@@ -149,7 +149,7 @@ class _Pool:
             return False
         return True
 
-    def _collect(self, results: dict[int, forecasts.Forecasts], report: Report | None, done: int, *, wait: bool) -> int:
+    def _collect(self, results: _Ordered, report: Report | None, done: int, *, wait: bool) -> int:
         """Take one finished chunk; its number of series. With `wait`, none may come for half a second."""
         try:
             number, count, result = self._finished.get(timeout=0.5) if wait else self._finished.get_nowait()
@@ -158,7 +158,7 @@ class _Pool:
         else:
             if isinstance(result, Exception):
                 raise result
-            results[number] = result
+            results.take(number, result)
         if report is not None:
             report(done + count)  # also while nothing comes: it is how the work is stopped
         return count
@@ -201,6 +201,23 @@ class _Pool:
             self._finished.put((number, len(chunk), result))
             if isinstance(result, Exception):
                 return
+
+
+class _Ordered:
+    """Results of chunks, joined in the order of the chunks as soon as those before them are there."""
+
+    def __init__(self) -> None:
+        self.joined = forecasts.Joined()
+        self.taken = 0
+        self._early: dict[int, forecasts.Forecasts] = {}
+        self._next = 0
+
+    def take(self, number: int, result: forecasts.Forecasts) -> None:
+        self.taken += 1
+        self._early[number] = result
+        while (part := self._early.pop(self._next, None)) is not None:
+            self.joined.add(part)
+            self._next += 1
 
 
 def asdict_arrays(record: Any) -> dict[str, Any]:
