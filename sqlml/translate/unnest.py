@@ -159,7 +159,8 @@ def _rename(select: exp.Expression, from_: exp.Expression, name: str, new: str) 
     shown = {item.alias_or_name.lower() for item in select.expressions}
     for column in _columns(select, from_):
         parts = column.parts
-        ordered = isinstance(column.parent, exp.Order | exp.Ordered) and len(parts) == 1
+        order = column.parent.parent if isinstance(column.parent, exp.Ordered) else column.parent
+        ordered = isinstance(order, exp.Order) and order.parent is select and len(parts) == 1
         if parts[0].name.lower() != name or (ordered and name in shown):
             continue
         if len(parts) == 2 and parts[1].name.lower() == name:
