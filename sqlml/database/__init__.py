@@ -277,13 +277,13 @@ class Database:
         if blocks < _WORTH_RELEASING:
             return
         try:
-            self.execute(f"SET memory_limit = '{used - blocks + _WORTH_RELEASING}B'")
-        except errors.Error:  # a result that is being read holds them
-            return
-        self.execute(f"SET memory_limit = '{limit}'")
-        if self.execute("SELECT current_setting('memory_limit')")[0][0] != limit:  # the text cuts digits off
-            number, unit = limit.split()
-            self.execute(f"SET memory_limit = '{number}5 {unit}'")
+            with contextlib.suppress(errors.Error):  # a result that is being read holds them
+                self.execute(f"SET memory_limit = '{used - blocks + _WORTH_RELEASING}B'")
+        finally:
+            self.execute(f"SET memory_limit = '{limit}'")
+            if self.execute("SELECT current_setting('memory_limit')")[0][0] != limit:  # the text cuts digits off
+                number, unit = limit.split()
+                self.execute(f"SET memory_limit = '{number}5 {unit}'")
 
     def wait(self, jobs: Sequence[Future[Any]]) -> None:
         """Wait for work in other threads, and let them use the connection meanwhile."""
