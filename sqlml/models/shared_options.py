@@ -58,4 +58,4 @@ class TuningOptions:
         "VIZIER_DEFAULT", "How hyperparameters are chosen; VIZIER_DEFAULT is a Bayesian search."
     )
     hparam_tuning_objectives: tuple[str, ...] | None = option(None, "The metric to optimise; one only.")
-    hparam_tuning_pruning: bool = option(True, "Stop trials early that are worse than most others were (ours).")
+    hparam_tuning_pruning: bool = option(True, "Stop trials early that cannot end better than most others (ours).")
