@@ -3,9 +3,7 @@
     sqlml:///relative.duckdb    sqlml:////absolute/path.duckdb    sqlml://    (in memory)
     sqlml:///file.duckdb?read_only=true&fidelity=bigquery&mount.NAME=PATH
 
-Statements are GoogleSQL, as everywhere in sqlml: names are quoted with backticks, types are INT64, STRING,
-FLOAT64 ... Values that a server would generate (identity columns, sequences) do not exist in GoogleSQL;
-neither do indexes.
+Statements are GoogleSQL: names in backticks, types INT64, STRING ... without generated values and indexes.
 """
 
 from __future__ import annotations
@@ -25,15 +23,12 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
 _RESERVED = frozenset(
-    (
-        "all and any array as asc assert_rows_modified at between by case cast collate contains"
-        " create cross cube current default define desc distinct else end enum escape except exclude"
-        " exists extract false fetch following for from full group grouping groups hash having if"
-        " ignore in inner intersect interval into is join lateral left like limit lookup merge natural"
-        " new no not null nulls of on or order outer over partition preceding proto qualify range"
-        " recursive respect right rollup rows select set some struct tablesample then to treat true"
-        " unbounded union unnest using when where window with within model options transform"
-    ).split()
+    """all and any array as asc assert_rows_modified at between by case cast collate contains create cross cube
+    current default define desc distinct else end enum escape except exclude exists extract false fetch
+    following for from full group grouping groups hash having if ignore in inner intersect interval into is join
+    lateral left like limit lookup merge natural new no not null nulls of on or order outer over partition
+    preceding proto qualify range recursive respect right rollup rows select set some struct tablesample then to
+    treat true unbounded union unnest using when where window with within model options transform""".split()
 )
 _SIMPLE: dict[str, type[types.TypeEngine[Any]]] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "UTINYINT"), types.SmallInteger),
@@ -107,6 +102,22 @@ class SqlmlCompiler(compiler.SQLCompiler):
             if key.recursive:
                 found[key] = re.sub(r"^(`[^`]*`|\w+)\([^()]*\) AS", r"\1 AS", found[key])
         return text
+
+    def visit_regexp_match_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
+        """True where a part of the text matches."""
+        return f"REGEXP_CONTAINS({self.process(binary.left, **options)}, {self._pattern(binary, **options)})"
+
+    def visit_not_regexp_match_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
+        """True where no part matches."""
+        return f"NOT {self.visit_regexp_match_op_binary(binary, operator, **options)}"
+
+    def visit_regexp_replace_op_binary(self, binary: Any, operator: Any, **options: Any) -> str:
+        """The text with every match replaced; `right` is the pattern and what replaces it."""
+        return f"REGEXP_REPLACE({self.process(binary.left, **options)}, {self._pattern(binary, **options)})"
+
+    def _pattern(self, binary: Any, **options: Any) -> str:
+        flags, found = binary.modifiers.get("flags"), self.process(binary.right, **options)
+        return f"{self.render_literal_value(f'(?{flags})', types.String())} || {found}" if flags else found
 
     def visit_mod_binary(self, binary: Any, operator: Any, **options: Any) -> str:
         """`%` is a function in GoogleSQL."""
