@@ -19,23 +19,16 @@ from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.series import Settings
 from sqlml.kernels.series_clean import positions
 from sqlml.kernels.types import F64
+from sqlml.models import time_series
 from sqlml.models.base import Fixed, Model, Task, Trained, TrainingData
 from sqlml.models.time_series import (
     ForecastState,
     TimeSeriesOptions,
-    calendar_of,
-    check_columns,
-    check_lengths,
-    check_orders,
-    check_regions,
-    column_of,
     extra_columns,
-    id_columns,
-    reader,
     refuse_nothing,
     reserved,
-    settings_of,
     stored_ids,
+    task_of,
     teller,
 )
 from sqlml.options import option
@@ -88,10 +81,7 @@ class ArimaPlus(Model[ArimaPlusOptions, ForecastState]):
         return reserved(options)
 
     def check(self, options: ArimaPlusOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
-        check_columns(options, columns)
-        check_orders(options, given)
-        check_lengths(options)
-        check_regions(options)
+        time_series.check(options, given, columns)
         _check_seasons(options)
         low, high = options.forecast_limit_lower_bound, options.forecast_limit_upper_bound
         if low is not None and high is not None and low >= high:
@@ -114,13 +104,10 @@ class ArimaPlus(Model[ArimaPlusOptions, ForecastState]):
             )
 
     def train(self, data: TrainingData, options: ArimaPlusOptions, run: Run) -> ForecastState:
-        time = column_of(data.columns, options.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
-        value = column_of(data.columns, options.time_series_data_col, "TIME_SERIES_DATA_COL")
-        ids = id_columns(options, data.columns)
-        rows = reader(data.train, time, value, ids)
-        calendar = calendar_of(options, data, time)
+        task = task_of(options, data)
+        rows = task.rows
         settings = replace(
-            settings_of(options, data, calendar, single=len(rows.counts) == 1),
+            task.settings,
             seasonalities=tuple(s.upper() for s in options.seasonalities),
             lower=options.forecast_limit_lower_bound,
             upper=options.forecast_limit_upper_bound,
@@ -135,7 +122,7 @@ class ArimaPlus(Model[ArimaPlusOptions, ForecastState]):
         if not options.decompose_time_series:
             found = forecasts.without_history(found)
         run.report(0, None)
-        return ForecastState(found, stored_ids(table), ids, time, value, calendar)
+        return ForecastState(found, stored_ids(table), task.ids, task.time, task.value, task.calendar)
 
     def training_info(self, trained: Trained) -> Fixed:
         rows = [

@@ -16,24 +16,17 @@ from sqlml.kernels import forecasts, xreg
 from sqlml.kernels.series import Settings
 from sqlml.kernels.types import F64
 from sqlml.kernels.workers import Chunk
+from sqlml.models import time_series
 from sqlml.models.arima_plus import TRAINING_INFO
 from sqlml.models.base import Fixed, Model, Task, Trained, TrainingData
 from sqlml.models.time_series import (
     ForecastState,
     TimeSeriesOptions,
-    calendar_of,
-    check_columns,
-    check_lengths,
-    check_orders,
-    check_regions,
-    column_of,
     extra_columns,
-    id_columns,
-    reader,
     refuse_nothing,
     reserved,
-    settings_of,
     stored_ids,
+    task_of,
     teller,
 )
 from sqlml.options import option
@@ -102,10 +95,7 @@ class ArimaPlusXreg(Model[XregOptions, XregState]):
         return reserved(options)
 
     def check(self, options: XregOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
-        check_columns(options, columns)
-        check_orders(options, given)
-        check_lengths(options)
-        check_regions(options)
+        time_series.check(options, given, columns)
         if not extra_columns(options, columns):
             hint = "MODEL_TYPE='ARIMA_PLUS' forecasts a series from its past alone."
             raise SchemaError("the training query must have at least one feature column.", hint=hint)
@@ -114,12 +104,9 @@ class ArimaPlusXreg(Model[XregOptions, XregState]):
         design = data.design
         if design.width > WIDEST:
             raise SchemaError(f"the features must have at most {WIDEST} encoded columns. Got {design.width}.")
-        time = column_of(data.columns, options.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
-        value = column_of(data.columns, options.time_series_data_col, "TIME_SERIES_DATA_COL")
-        ids = id_columns(options, data.columns)
-        rows = reader(data.train, time, value, ids)
-        calendar = calendar_of(options, data, time)
-        settings = settings_of(options, data, calendar, single=len(rows.counts) == 1)
+        task = task_of(options, data)
+        rows = task.rows
+        settings = task.settings
         report = teller(run, len(rows.counts))
         parts, betas, effects, done = [], [], [], 0
         for chunk, matrix in rows.chunks_with(terms(design)):
@@ -138,10 +125,10 @@ class ArimaPlusXreg(Model[XregOptions, XregState]):
         return XregState(
             found,
             stored_ids(rows.ids),
-            ids,
-            time,
-            value,
-            calendar,
+            task.ids,
+            task.time,
+            task.value,
+            task.calendar,
             np.array(betas),
             np.concatenate(effects),
             tuple(f.name for f in design.features),

@@ -108,7 +108,43 @@ class ForecastState:
     calendar: holidays.Calendar
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesTask:
+    """What both types of models are trained on.
+
+    Args:
+        rows: the series.
+        ids, time, value: columns of the training query.
+    """
+
+    rows: Reader
+    ids: tuple[Column, ...]
+    time: Column
+    value: Column
+    calendar: holidays.Calendar
+    settings: series.Settings
+
+
+def task_of(o: TimeSeriesOptions, data: TrainingData) -> SeriesTask:
+    """The series of the training query, and how they are modelled."""
+    time = column_of(data.columns, o.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
+    value = column_of(data.columns, o.time_series_data_col, "TIME_SERIES_DATA_COL")
+    ids = tuple(column_of(data.columns, n, "TIME_SERIES_ID_COL") for n in o.time_series_id_col or ())
+    rows = reader(data.train, time, value, ids)
+    calendar = calendar_of(o, data, time)
+    settings = settings_of(o, data, calendar, single=len(rows.counts) == 1)
+    return SeriesTask(rows, ids, time, value, calendar, settings)
+
+
 # ---------------------------------------------------------------- checks
+
+
+def check(o: TimeSeriesOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
+    """What both types of models ask of their options and columns. Raises `OptionError` or `SchemaError`."""
+    check_columns(o, columns)
+    check_orders(o, given)
+    check_lengths(o)
+    check_regions(o)
 
 
 def check_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> None:
@@ -330,11 +366,6 @@ def reader(relation: Relation, time: Column, data: Column, ids: Sequence[Column]
     counts = np.asarray(found.column("__n").to_numpy(), dtype=np.int64)
     value = f"{quote_name(data.name)}::DOUBLE"
     return Reader(there, microseconds(time), value, order, found.drop_columns(["__n"]), counts)
-
-
-def id_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> tuple[Column, ...]:
-    """The id columns of the training query."""
-    return tuple(column_of(columns, n, "TIME_SERIES_ID_COL") for n in o.time_series_id_col or ())
 
 
 def teller(run: Run, total: int, done: int = 0) -> Callable[[int], None]:
