@@ -231,7 +231,7 @@ COMMANDS: dict[str, Command] = {
         _mode,
         ("table", "csv", "json", "jsonl", "markdown", "html", "parquet", "arrow"),
     ),
-    ".output": Command("[FILE]", "write the results that follow to a file; without a name, to the screen again", _output),
+    ".output": Command("[FILE]", "write what follows to a file; without a name, to the screen again", _output),
     ".rows": Command("[N|all]", "rows of a table that are shown without a pager", _rows, ("all",)),
     ".pager": Command("[on|off]", "show long tables in a pager", _pager, ("on", "off")),
     ".timer": Command("[on|off]", "tell the seconds of each statement", _timer, ("on", "off")),

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("-f", "--file", action=_Work, dest="work", metavar="FILE", help="run a script and end")
     result.add_argument("--continue", action="store_true", dest="keep_going", help="go on after an SQL error")
     result.add_argument("--format", choices=FORMATS, default="table", help="how results are written")
-    result.add_argument("--output", metavar="FILE", help="write the results, one after another, to a file instead of stdout")
+    result.add_argument("--output", metavar="FILE", help="write all results to a file instead of stdout")
     result.add_argument("--read-only", action="store_true", help="open the database without writing to it")
     result.add_argument("--dialect", choices=("bigquery", "duckdb"), default="bigquery", help="dialect of queries")
     result.add_argument(
