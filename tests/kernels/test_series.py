@@ -382,3 +382,31 @@ def test_a_record_gives_back_what_was_fitted():
     times = record.times(2, len(y), 1)
     assert times[0] == daily(y)[-1] + DAY
     assert math.isnan(record.aic[1]) and record.aic[2] == one.model.aic
+
+
+@pytest.mark.slow
+def test_very_long_series_are_forecast_the_same_by_workers():
+    n, ahead = 45_000, 48
+    t = np.arange(n + ahead)
+    rng = np.random.default_rng(8)
+    times = t * HOUR
+    chunks, truth = [], []
+    for _ in range(2):
+        y = (
+            50
+            + 10 * np.sin(2 * np.pi * t / 24)
+            + np.cumsum(rng.normal(size=n + ahead)) * 0.02
+            + rng.normal(size=n + ahead)
+        )
+        chunks.append(workers.Chunk(times[:n], y[:n], np.array([0, n])))
+        truth.append(y[n:])
+    settings = series.Settings(horizon=ahead)
+    here = workers.fit_all(chunks, settings, workers=0)
+    there = workers.fit_all(chunks, settings, workers=2)
+    # Sums over so many points are split among the threads of this process: the last digits differ.
+    np.testing.assert_allclose(here.forecast, there.forecast, rtol=1e-5)
+    assert "DAILY" in here.season_name and here.error == ("", "")
+    for i in range(2):
+        miss = np.abs(truth[i] - here.forecast[i])
+        assert miss.mean() < 1.2  # the noise alone misses by 0.8
+        assert (miss <= 1.96 * here.standard_error[i]).mean() > 0.9
