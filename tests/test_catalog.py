@@ -170,7 +170,7 @@ def test_large_arrays_are_stored_in_pieces(path: str) -> None:
         con.duckdb.execute("DELETE FROM sqlml.arrays WHERE key LIKE '%.trend' AND dtype = '<f8 5/137'")
     with sqlml.connect(path) as con:
         con.execute("SET sqlml.dialect = 'duckdb'")
-        with pytest.raises(sqlml.OperationalError, match="pieces of the array state.series.trend are missing"):
+        with pytest.raises(sqlml.OperationalError, match=r"pieces of the array state\.series\.trend are missing"):
             con.execute(read)
 
 

@@ -55,7 +55,7 @@ def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
         return guarded
     text = bare_sentence(str(error))
     if "lock" in text and "Conflicting" in text:
-        hint = "close the other program, or open the file with read_only=True."
+        hint = "close the other program, or have both open the file read-only."
         return errors.OperationalError("the database file is locked by another process.", hint=hint)
     if "read-only" in text and "Cannot" in text:
         return errors.OperationalError("the database is read-only.", hint="open it without read_only=True.")
