@@ -6,15 +6,50 @@ late. So the work runs in a second thread while the main thread listens.
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sqlml.errors import Cancelled
 
 T = TypeVar("T")
 
+#: Whether a statement is there to be stopped, and whether Ctrl-C came while none was; for `take_ctrl_c`.
+_listening = _pressed = False
+
+
+def take_ctrl_c() -> None:
+    """From now on Ctrl-C stops statements only: between them a KeyboardInterrupt could come at any line.
+
+    One that comes while a statement is being prepared stops it when it begins. This also undoes what a parent leaves
+    that runs its children in the background: SIGINT ignored.
+    """
+
+    def pressed(number: int, frame: Any) -> None:
+        global _pressed
+        if _listening:
+            raise KeyboardInterrupt
+        _pressed = True
+
+    signal.signal(signal.SIGINT, pressed)
+
+
+def forget_ctrl_c() -> None:
+    """What was pressed until now was not meant for the statements to come."""
+    global _pressed
+    _pressed = False
+
 
 def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
-    """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here."""
+    """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here.
+
+    Raises `Cancelled` for a Ctrl-C that came before.
+    """
+    global _listening
+    if _pressed:
+        forget_ctrl_c()
+        raise Cancelled("the statement was cancelled.")
     result: list[T] = []
     failure: list[BaseException] = []
     # An event, because an interrupted Thread.join() leaves the thread marked as ended.
@@ -32,8 +67,11 @@ def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
     waiting = True
     while waiting:
         try:
+            _listening = True
             waiting = not ended.wait(0.2)
+            _listening = False
         except KeyboardInterrupt:
+            _listening = False
             stop()
     if failure:
         raise failure.pop()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sqlml.console.script import Token, is_complete, tokens
+from sqlml.console.supervise import forget_ctrl_c, take_ctrl_c
 from sqlml.shell.names import KEYWORDS, Names, read_names, vocabulary
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def converse(session: Session) -> int:
     """Read and run until the user leaves; returns the exit code."""
     import sqlml
 
-    # A parent that runs its children in the background leaves SIGINT ignored; who sits at a prompt wants Ctrl-C.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    take_ctrl_c()
     cache = NameCache(session)
     prompt = _prompt(session, cache)
     app = prompt.app
@@ -68,12 +67,10 @@ def _loop(session: Session, prompt: PromptSession[str], cache: NameCache) -> int
             continue
         except EOFError:
             break
-        try:
-            session.script(text, keep_going=True)
-            if session.changed:
-                cache.prepare()
-        except KeyboardInterrupt:  # before the statement had begun or after it had ended: the shell stays
-            session.complain("the statement was cancelled.", plain=True)
+        forget_ctrl_c()
+        session.script(text, keep_going=True)
+        if session.changed:
+            cache.prepare()
     return 0
 
 

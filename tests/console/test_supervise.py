@@ -6,10 +6,22 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from sqlml.console.supervise import supervise
+from sqlml.console import supervise as module
+from sqlml.console.supervise import forget_ctrl_c, supervise, take_ctrl_c
+from sqlml.errors import Cancelled
+
+
+@pytest.fixture(autouse=True)
+def keyboard() -> Iterator[None]:
+    """Ctrl-C as in a program of its own, whatever the runner inherited."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+    forget_ctrl_c()
 
 
 def test_result_and_error() -> None:
@@ -36,3 +48,30 @@ def test_every_interrupt_is_passed_on() -> None:
 
     assert supervise(work, stop) == "done"
     assert len(stops) == 2
+
+
+def test_between_statements_nothing_is_raised() -> None:
+    take_ctrl_c()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    forget_ctrl_c()
+    assert supervise(lambda: 42, lambda: None) == 42
+
+
+def test_a_statement_that_begins_after_ctrl_c_is_cancelled() -> None:
+    take_ctrl_c()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)
+    ran: list[int] = []
+    with pytest.raises(Cancelled, match="cancelled"):
+        supervise(lambda: ran.append(1), lambda: None)
+    assert ran == []
+    assert supervise(lambda: 42, lambda: None) == 42
+
+
+def test_a_running_statement_is_stopped() -> None:
+    take_ctrl_c()
+    free = threading.Event()
+    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    assert supervise(lambda: free.wait(5), free.set) is True
+    assert not module._listening
