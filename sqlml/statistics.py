@@ -17,8 +17,8 @@ from sqlml.kernels.types import F64
 from sqlml.relation import LocalRelation, Relation
 from sqlml.schema import Column, Type, quote_literal, quote_name
 
-#: Medians and profiles are of all rows up to so many, then of a sample chosen by content.
-SAMPLE_ROWS = 200_000
+#: Medians and profiles are of all rows up to so many, then of a sample of about so many, chosen by content.
+EXACT_ROWS, SAMPLE_ROWS = 200_000, 100_000
 #: Products around a centre farther from the mean than so many deviations would lose digits.
 _FAR = 100.0
 
@@ -184,9 +184,9 @@ def _square(values: F64, p: int) -> F64:
 
 def sample_of(relation: LocalRelation, columns: Sequence[Column], rows: int) -> LocalRelation:
     """All rows when they are few, else a copy of rows chosen by their content: the same on every run."""
-    every = 1 + rows // SAMPLE_ROWS
-    if every == 1 or not columns:
+    if rows <= EXACT_ROWS or not columns:
         return relation
+    every = 1 + rows // SAMPLE_ROWS
     names = [quote_name(c.name) for c in columns]
     part = relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
     kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")

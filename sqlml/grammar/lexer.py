@@ -71,6 +71,9 @@ class Tok:
         return self.text.upper() if self.text[0].isalpha() or self.text[0] == "_" else ""
 
 
+_EXPLAIN = re.compile(r"\s*(EXPLAIN)\s+(?=[A-Za-z])", re.IGNORECASE)
+
+
 @functools.lru_cache(maxsize=16)
 def tokenize(text: str) -> list[Tok]:
     """All tokens of a script, comments left out. Several readers of one statement share the list: do not change it."""
@@ -78,6 +81,10 @@ def tokenize(text: str) -> list[Tok]:
 
 
 def _tokens(text: str, offset: int) -> Iterator[Tok]:
+    if explain := _EXPLAIN.match(text):  # sqlglot would cut the rest as one string, which is then cut again
+        yield Tok(TokenType.COMMAND, explain[1], offset + explain.start(1), offset + explain.end(1))
+        yield from _tokens(text[explain.end() :], offset + explain.end())
+        return
     try:
         found = BigQuery().tokenize(text)
     except TokenError:
