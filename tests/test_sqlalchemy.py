@@ -41,6 +41,18 @@ def test_train_and_read_with_pandas(engine: sa.Engine) -> None:
     assert pd.read_sql(query, engine, params={"island": "Biscoe"}).n[0] == 168
 
 
+def test_json_comes_back(engine: sa.Engine) -> None:
+    table = sa.Table("notes", sa.MetaData(), sa.Column("id", sa.Integer), sa.Column("doc", sa.JSON))
+    documents: list[Any] = [{"a": [1, 2, {"b": None}], "s": "é"}, [1, 2], None]
+    with engine.begin() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), [{"id": i, "doc": doc} for i, doc in enumerate(documents)])
+        assert connection.execute(sa.select(table.c.doc).order_by(table.c.id)).scalars().all() == documents
+        value = sa.text("SELECT JSON_VALUE(doc, '$.s') FROM notes WHERE id = 0")
+        assert connection.execute(value).scalar() == "é"
+        assert isinstance(sa.inspect(connection).get_columns("notes")[1]["type"], sa.JSON)
+
+
 def test_reflection(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql(CREATE)
