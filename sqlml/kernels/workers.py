@@ -1,8 +1,7 @@
 """Series fitted in parallel: chunks go to worker processes and come back as packed records, in order.
 
 A worker is this module run as a program; it speaks frames of plain arrays over its standard streams, so that
-neither the
-caller's main module nor its threads take part. Results do not depend on the number of workers.
+neither the caller's main module nor its threads take part. Results do not depend on the number of workers.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -138,8 +137,9 @@ class _Pool:
             for process in processes:
                 process.wait()
                 for stream in (process.stdin, process.stdout):
-                    if stream is not None:
-                        stream.close()
+                    # What a killed worker did not read is still in the buffer, and closing tries to write it.
+                    with contextlib.suppress(OSError):
+                        cast(BinaryIO, stream).close()
         return results.joined.record()
 
     def _offer(self, item: tuple[int, Chunk]) -> bool:
@@ -178,22 +178,23 @@ class _Pool:
         environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
         home = str(Path(__file__).resolve().parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "sqlml.kernels.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
         )
-        assert process.stdin is not None
-        _write(process.stdin, self._header)
-        return process
 
     def _serve(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None and process.stdout is not None
+        header: bytes | None = self._header
         while (item := self._waiting.get()) is not None:
             number, chunk = item
             result: forecasts.Forecasts | Exception
             try:
+                if header is not None:
+                    _write(process.stdin, header)
+                    header = None
                 _write(process.stdin, _dump(asdict_arrays(chunk)))
                 result = forecasts.Forecasts(**_load(_read(process.stdout)))
             except (OSError, EOFError, ValueError) as error:
@@ -274,7 +275,10 @@ def _read(stream: Any) -> bytes:
     head = stream.read(8)
     if len(head) < 8:
         raise EOFError("no answer")
-    data: bytes = stream.read(int.from_bytes(head, "little"))
+    size = int.from_bytes(head, "little")
+    data: bytes = stream.read(size)
+    if len(data) < size:
+        raise EOFError("half an answer")
     return data
 
 

@@ -43,7 +43,7 @@ def test_every_interrupt_is_passed_on() -> None:
         for _ in range(2):
             time.sleep(0.2)
             os.kill(os.getpid(), signal.SIGINT)
-        assert free.wait(5)
+        assert free.wait(60)
         return "done"
 
     assert supervise(work, stop) == "done"
@@ -73,5 +73,5 @@ def test_a_running_statement_is_stopped() -> None:
     take_ctrl_c()
     free = threading.Event()
     threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    assert supervise(lambda: free.wait(5), free.set) is True
+    assert supervise(lambda: free.wait(60), free.set) is True
     assert not module._listening

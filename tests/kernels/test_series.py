@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import math
 
 import numpy as np
@@ -353,6 +354,34 @@ def test_an_error_of_the_source_comes_through(monkeypatch):
 
     with pytest.raises(ZeroDivisionError, match="source"):
         workers.fit_all(broken(), series.Settings(horizon=4, max_order=1), workers=2)
+
+
+def test_a_worker_that_dies_is_an_error_and_never_a_wait(monkeypatch):
+    monkeypatch.setattr(workers, "WORTH_A_WORKER", 100)
+    start = workers._Pool._start
+    begun = []
+
+    def mortal(pool):
+        begun.append(start(pool))
+        return begun[-1]
+
+    def kill_them():
+        yield from chunks(4, 2)
+        for process in begun:
+            process.kill()
+        yield from chunks(30, 2)
+
+    monkeypatch.setattr(workers._Pool, "_start", mortal)
+    with pytest.raises(RuntimeError, match="worker process ended"):
+        workers.fit_all(kill_them(), series.Settings(horizon=4, max_order=1), workers=2)
+
+
+@pytest.mark.parametrize("size", [0, 3, 20])
+def test_half_a_message_is_the_end_of_the_stream(size):
+    buffer = io.BytesIO()
+    workers._write(buffer, b"x" * 100)
+    with pytest.raises(EOFError):
+        workers._read(io.BytesIO(buffer.getvalue()[:size]))
 
 
 def test_failed_series_leave_a_reason():

@@ -19,6 +19,8 @@ import pytest
 from pexpect import fdpexpect
 
 PROMPT = "sqlml>"
+# Seconds: for a machine that does other things as well.
+WAIT = 120
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
 
 
@@ -36,7 +38,6 @@ class Terminal:
         }
         for name in {"NO_COLOR", "COLUMNS", "LINES"} - set(env):
             environment.pop(name, None)
-        self.started = time.perf_counter()
         # `setsid --ctty` and Popen instead of `pexpect.spawn`: no Python code runs in a fork of a worker with threads.
         screen, keyboard = pty.openpty()
         fcntl.ioctl(keyboard, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -49,13 +50,12 @@ class Terminal:
             stderr=keyboard,
         )
         os.close(keyboard)
-        self.child = fdpexpect.fdspawn(screen, timeout=20, encoding="utf-8")
+        self.child = fdpexpect.fdspawn(screen, timeout=WAIT, encoding="utf-8")
         try:
             self.child.expect_exact(PROMPT)
         except pexpect.EOF:
-            status = self.process.wait(20)
+            status = self.process.wait(WAIT)
             pytest.fail(f"the shell ended with {status} before its first prompt and printed {self.child.before!r}")
-        self.seconds_to_prompt = time.perf_counter() - self.started
 
     def run(self, text: str, until: str) -> str:
         """Type a text and Enter; what was printed up to `until` (a pattern), without escapes."""
@@ -79,13 +79,13 @@ class Terminal:
             if self.child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=1) == 0:
                 break
         self.child.close()
-        return self.process.wait(20)
+        return self.process.wait(WAIT)
 
     def end(self) -> None:
         """Close the window: the shell gets SIGHUP, as from a terminal that is closed."""
         self.child.close()
         try:
-            self.process.wait(10)
+            self.process.wait(WAIT)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -159,10 +159,8 @@ def test_ctrl_c_stops_a_query(terminal: Terminal) -> None:
         "(SELECT x FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS x) AS b;\r"
     )
     time.sleep(1.0)
-    start = time.perf_counter()
     terminal.type("\x03")
-    terminal.wait("cancelled")
-    assert time.perf_counter() - start < 5
+    terminal.wait("cancelled")  # the join would take minutes
     assert "12" in terminal.run("SELECT 5 + 7 AS x;", r"\(1 row")
 
 
@@ -240,14 +238,23 @@ def test_no_color(tmp_path: pathlib.Path) -> None:
     assert "\x1b[2mNULL" in colored.child.before
 
 
-def test_first_prompt_is_quick(tmp_path: pathlib.Path) -> None:
-    """Half a second, or on a busy machine three times what Python and the prompt's library need alone."""
-    times, alone = [], []
-    for _ in range(3):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "import prompt_toolkit"], check=True)
-        alone.append(time.perf_counter() - start)
-        terminal = Terminal(tmp_path)
-        times.append(terminal.seconds_to_prompt)
-        assert terminal.leave() == 0
-    assert min(times) < max(0.5, 3 * min(alone)), (times, alone)
+def test_the_prompt_is_drawn_before_the_engine_is_loaded() -> None:
+    """What takes longest to import comes after the first drawing, while the user reads."""
+    code = """
+import sys
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+from sqlml.shell import opening, prompt
+from sqlml.shell.main import _session, parser
+
+slow = {"duckdb", "sqlglot", "lark", "numpy", "pyarrow", "pandas", "sklearn", "torch", "xgboost"}
+opening.Opening.start = lambda self, failed: print("drawn", sorted(slow & set(sys.modules)))
+with create_pipe_input() as keys, create_app_session(input=keys, output=DummyOutput()):
+    keys.send_text("\\x04")
+    session = _session(parser().parse_args([]), {}, interactive=True)
+    sys.exit(prompt.converse(session))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "drawn []" in done.stdout
