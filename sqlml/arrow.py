@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import numpy as np
@@ -57,3 +58,12 @@ def codes(array: pa.Array) -> npt.NDArray[np.int32]:
 def _valid(array: pa.Array) -> npt.NDArray[np.bool_]:
     bits = np.unpackbits(np.frombuffer(array.buffers()[0], dtype=np.uint8), bitorder="little")
     return bits[array.offset : array.offset + len(array)].astype(np.bool_)
+
+
+def blobs(array: pa.Array) -> list[memoryview]:
+    """The values of a BLOB array without a copy; NULL is empty."""
+    width = np.int64 if pa.types.is_large_binary(array.type) else np.int32
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(offsets, dtype=width)[array.offset : array.offset + len(array) + 1].tolist()
+    view = memoryview(b"" if data is None else data)
+    return [view[a:b] for a, b in itertools.pairwise(ends)]

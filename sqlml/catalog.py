@@ -13,17 +13,18 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import time
 import types
 import typing
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrays import Damaged, Incoming, raw, take
 from sqlml.database import Database
 from sqlml.errors import FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
 from sqlml.models import MODELS
@@ -36,11 +37,10 @@ from sqlml.transform import Transform
 #: Version of what is written. A model of a higher version is refused, lower ones are read.
 FORMAT = 1
 
-#: Element types that arrays may have in a file.
-DTYPES = frozenset("<f8 <f4 <i8 <i4 <i2 |i1 |u1 <u2 <u4 <u8 |b1".split())
-
 #: Bytes from which an array is stored in pieces, and bytes of a piece.
 LARGE, PIECE = 1 << 20, 1 << 13
+#: Arrays and pieces that are read at a time.
+_BATCH = 2048
 
 #: Models past their EXPIRATION_TIMESTAMP are gone for every reader.
 _ALIVE = "coalesce((settings ->> '$.expiration_timestamp')::TIMESTAMPTZ > now(), TRUE)"
@@ -174,33 +174,25 @@ class Catalog:
         return Trained(**values)
 
     def _arrays(self, uid: str, owner: str) -> dict[str, Any]:
-        rows = self.database.execute(
-            f"SELECT key, dtype, shape, data, sha256 FROM {self.table('arrays')} WHERE uid = ?", [uid]
-        )
-        found: dict[str, Any] = {}
-        pieces: dict[str, dict[int, bytes]] = {}
-        while rows:
-            key, kind, shape, data, digest = rows.pop()
-            if hashlib.sha256(data).hexdigest() != digest:
-                raise FormatError(f"the model {owner} is damaged: the array {key} does not match its hash.")
-            dtype, _, place = kind.partition(" ")
-            if place:
-                number, _, count = place.partition("/")
-                known = pieces.setdefault(key, {})
-                known[int(number)] = data
-                if len(known) < int(count):
-                    continue
-                data = b"".join(known.pop(i, b"") for i in range(int(count)))
-                del pieces[key]
-            if dtype == "bytes":
-                found[key] = bytes(data)
-                continue
-            if dtype not in DTYPES or math.prod(shape) * np.dtype(dtype).itemsize != len(data):
-                raise FormatError(f"the model {owner} is damaged: the array {key} has a wrong type or shape.")
-            found[key] = np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape).copy()
-        if pieces:
-            raise FormatError(f"the model {owner} is damaged: pieces of the array {min(pieces)} are missing.")
-        return found
+        """The arrays of a model. A batch is checked and copied to its place while the next one is read."""
+        select = f"SELECT key, dtype, shape, data, sha256 FROM {self.table('arrays')} WHERE uid = ?"
+        stream = self.database.stream(select, [uid], _BATCH)
+        assert stream is not None
+        arrays: dict[str, Incoming] = {}
+        last: Future[None] | None = None
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                while (batch := stream.next()) is not None:
+                    if last is not None:
+                        last.result()
+                    last = pool.submit(take, batch, arrays)
+                if last is not None:
+                    last.result()
+            return {key: array.value() for key, array in arrays.items()}
+        except Damaged as error:
+            raise FormatError(f"the model {owner} is damaged: {error}.") from None
+        finally:
+            stream.close()
 
     def _iterations(self, uid: str) -> tuple[Iteration, ...]:
         rows = self.database.execute(
@@ -258,7 +250,7 @@ class Catalog:
         Pieces come from an Arrow table: as parameters they would be copied several times. They are small because a
         commit holds two copies of 2,048 rows in memory.
         """
-        data, dtype, shape = _raw(value)
+        data, dtype, shape = raw(value)
         insert = f"INSERT INTO {self.table('arrays')}"
         if len(data) < LARGE:
             digest = hashlib.sha256(data).hexdigest()
@@ -352,18 +344,6 @@ class Catalog:
 
 
 # ---------------------------------------------------------------- records <-> JSON and arrays
-
-
-def _raw(value: Any) -> tuple[memoryview, str, list[int]]:
-    """The bytes of a value without a copy where its layout allows it, its type and its shape."""
-    if isinstance(value, bytes):
-        return memoryview(value), "bytes", [len(value)]
-    array = np.ascontiguousarray(value)
-    if array.dtype.byteorder == ">":
-        array = array.astype(array.dtype.newbyteorder("<"))
-    if array.dtype.str not in DTYPES:
-        raise InternalError(f"an array of type {array.dtype} cannot be stored")
-    return array.reshape(-1).view(np.uint8).data, array.dtype.str, list(array.shape)
 
 
 def encode(value: Any, arrays: dict[str, Any], path: str, hint: Any = Any) -> Any:
