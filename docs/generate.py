@@ -7,7 +7,6 @@ returned for a small model of each type, trained here.
 
 from __future__ import annotations
 
-import json
 import pathlib
 import runpy
 import sys
@@ -164,9 +163,9 @@ def answers(function: Any, name: str, model: Any) -> bool:
 
 def fidelity() -> str:
     """The cases with numbers of the real service: how many of each sort are met."""
-    cases = json.loads((PARITY / "cases.json").read_text(encoding="utf-8"))
     sys.path.insert(0, str(ROOT))  # the test imports its neighbours from the root of the repository
-    not_met = runpy.run_path(str(PARITY / "test_parity.py"))["NOT_MET"]
+    test = runpy.run_path(str(PARITY / "test_parity.py"))
+    cases, not_met = test["CASES"], test["NOT_MET"]
     kinds = {
         "exact": "exact",
         **dict.fromkeys(("optimizer", "approx", "stochastic"), "tolerance"),
