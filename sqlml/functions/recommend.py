@@ -56,9 +56,9 @@ def _tables(call: Call) -> tuple[str, str, Mapping[str, pa.Table]]:
 
 
 def _select(call: Call, user: str, item: str) -> str:
-    """The output columns; aliases `u` and `i` are the factor tables, `user` and `item` SQL of the ids."""
+    """The output columns; aliases `u` and `i` are rows with factors, `user` and `item` SQL of the ids."""
     options = call.model.options
-    score = score_sql(call.model, "u.b", "u.f", "i.b", "i.f")
+    score = score_sql(call.model, "u.b", "u.f", "i.b", "i.f", known=True)
     names = (prediction_name(call.model), options.user_col, options.item_col)
     columns = zip((score, user, item), names, strict=True)
     return ", ".join(f"{sql} AS {quote_name(name)}" for sql, name in columns)
@@ -70,13 +70,17 @@ def _all_pairs(call: Call) -> Inline:
 
 
 def _one_side(call: Call, known: Column, *, is_user: bool) -> Inline:
+    """The ids that are given, those without factors with zeros, by all of the other side."""
     u, i, tables = _tables(call)
     own, other = (u, i) if is_user else (i, u)
     mine, rest = ("u", "i") if is_user else ("i", "u")
     ids = f"s.{quote_name(known.name)}"
-    columns = _select(call, ids, "i.key") if is_user else _select(call, "u.key", ids)
-    joined = f"{call.data.sql} AS s LEFT JOIN {own} AS {mine} ON {ids} = {mine}.key"
-    return Inline(f"(SELECT {columns} FROM {joined} CROSS JOIN {other} AS {rest})", tables)
+    k = call.model.state.users.shape[1]
+    zeros = f"array_value({', '.join(['0.0::FLOAT'] * k)})"
+    found = f"{ids} AS id, coalesce(t.f, {zeros}) AS f, coalesce(t.b, 0.0::FLOAT) AS b"
+    given = f"(SELECT {found} FROM {call.data.sql} AS s LEFT JOIN {own} AS t ON {ids} = t.key)"
+    columns = _select(call, "u.id", "i.key") if is_user else _select(call, "u.key", "i.id")
+    return Inline(f"(SELECT {columns} FROM {given} AS {mine} CROSS JOIN {other} AS {rest})", tables)
 
 
 def _given_pairs(call: Call) -> Inline:

@@ -11,8 +11,14 @@ from numpy.typing import NDArray
 
 from sqlml.kernels.als import Factors
 from sqlml.kernels.threads import cores, one_blas_thread
+from sqlml.kernels.types import F32, I64
 
-_BLOCK = 2**20  # scores held at a time and core
+#: Pairs of users and items that are ranked; beyond, a sample of users.
+MOST = 1_000_000_000
+_BLOCK = 2**22  # scores held at a time and core
+_FEW = 8  # values that are compared one by one
+_SHORT = 2**15  # scores that are sorted as a whole
+_INTERVALS = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +42,15 @@ class Ranking:
     average_rank: float
 
 
-def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings: NDArray[Any]) -> Ranking:
+def ranking(
+    factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings: NDArray[Any], *, most: int = MOST
+) -> Ranking:
     """Metrics of the rated pairs (codes (n,), (n,) and ratings (n,)).
 
     Pairs with an unknown user or item (code -1) cannot be ranked and are left out. Ratings below 0
     count as 0. Equal scores are ranked as if the pair came last among them half of the time.
+    Where users x items are more than `most`, the ranks are those of as many users as that allows
+    (100 at least), drawn with a fixed seed; the squared error is always that of all.
     """
     known = (users >= 0) & (items >= 0)
     # The order of the pairs within a user does not matter, so one sort of single numbers will do.
@@ -49,6 +59,14 @@ def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings:
     r = np.maximum(np.asarray(ratings, np.float64)[known][order], 0.0)
     if not len(u):
         return Ranking(*[float("nan")] * 4)
+    names = np.unique(u)
+    error = _squared_error(factors, names, factors.scores(u, i), r > 0)
+    ranked = max(100, most // max(1, len(factors.items)))
+    if len(names) > ranked:
+        some = np.zeros(len(factors.users), np.bool_)
+        some[np.random.default_rng(0).choice(names, ranked, replace=False)] = True
+        kept = some[u]
+        u, i, r = u[kept], i[kept], r[kept]
     starts = np.flatnonzero(np.append(True, u[1:] != u[:-1]))
     counts = np.diff(np.append(starts, len(u)))
     who = np.repeat(np.arange(len(starts), dtype=np.float64), counts)
@@ -58,7 +76,7 @@ def ranking(factors: Factors, users: NDArray[Any], items: NDArray[Any], ratings:
     total = r.sum()
     return Ranking(
         _average_precision(who[by_rank], rank[by_rank], r[by_rank] > 0),
-        _squared_error(factors, u[starts], factors.scores(u, i), r > 0),
+        error,
         _gain(who, starts, counts, r, by_rank),
         float((r * percentile).sum() / total) if total > 0 else float("nan"),
     )
@@ -94,20 +112,50 @@ def _ranks(factors: Factors, u: NDArray[Any], i: NDArray[Any]) -> NDArray[np.flo
 
     def some(a: int) -> None:
         b = min(a + step, len(names))
-        scores = factors.users[names[a:b]] @ factors.items.T + factors.item_bias
-        scores_sorted = np.sort(scores, axis=1)
+        scores = factors.users[names[a:b]] @ factors.items.T
+        scores += factors.item_bias
         for j in range(a, b):
             s = slice(first[j], ends[j])
-            value = scores[j - a, i[s]]
-            below = np.searchsorted(scores_sorted[j - a], value, side="left")
-            above = scores.shape[1] - np.searchsorted(scores_sorted[j - a], value, side="right")
-            ties = scores.shape[1] - below - above - 1
-            rank[s] = 1 + above + ties / 2
+            above, equal = greater_and_equal(scores[j - a], scores[j - a, i[s]])
+            rank[s] = 1 + above + (equal - 1) / 2
 
     with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
         for _ in pool.map(some, range(0, len(names), step)):
             pass
     return rank
+
+
+def greater_and_equal(scores: F32, values: F32) -> tuple[I64, I64]:
+    """How many of the scores (n,) are greater than, and equal to, each of the values (m,).
+
+    Few values are compared one by one; for more, those of many scores that are near a value are sorted.
+    """
+    if len(values) <= _FEW:
+        above = [np.count_nonzero(scores > v) for v in values]
+        return np.array(above, np.int64), np.array([np.count_nonzero(scores == v) for v in values], np.int64)
+    close, beyond = (np.sort(scores), 0) if len(scores) <= _SHORT else _near(scores, values)
+    ends = np.searchsorted(close, values, side="right")
+    return beyond + len(close) - ends, ends - np.searchsorted(close, values, side="left")
+
+
+def _near(scores: F32, values: F32) -> tuple[F32, I64]:
+    """The scores that lie in one interval with a value, in order; and per value how many others are greater.
+
+    The intervals have equal widths. Both roundings keep the order, so equal numbers share an interval.
+    """
+    low = scores.min()
+    with np.errstate(over="ignore"):
+        width = scores.max() - low
+    if not 1e-30 < width < 1e38:  # all are nearly equal, or too far apart to scale
+        return np.sort(scores), np.zeros(len(values), np.int64)
+    scale = np.float32((_INTERVALS - 1) / width)
+    place = ((scores - low) * scale).astype(np.int32)
+    own = ((values - low) * scale).astype(np.int32)
+    near = np.zeros(_INTERVALS, np.bool_)
+    near[own] = True
+    counts = np.bincount(place, minlength=_INTERVALS)
+    counts[near] = 0
+    return np.sort(scores[near[place]]), counts[::-1].cumsum()[::-1][own]
 
 
 def _average_precision(who: NDArray[np.float64], rank: NDArray[np.float64], relevant: NDArray[np.bool_]) -> float:

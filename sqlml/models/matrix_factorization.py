@@ -119,7 +119,10 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
     task = Task.RECOMMENDATION
     options = FactorOptions
     state = FactorState
-    doc = "Recommends items to users from ratings."
+    doc = (
+        "Recommends items to users from ratings. Of implicit feedback with more than a billion pairs of users and"
+        " items, the ranking metrics are those of a sample of users."
+    )
     transform = False
     encoded = False
 
@@ -280,13 +283,16 @@ def prediction_name(trained: Trained) -> str:
     return f"predicted_{trained.options.rating_col}{tail}"
 
 
-def score_sql(trained: Trained, user_bias: str, user: str, item_bias: str, item: str) -> str:
-    """SQL of a score from the columns of the factor tables; NULL stands for an unknown side."""
-    dot = f"coalesce(array_inner_product({user}, {item})::DOUBLE, 0.0)"
+def score_sql(trained: Trained, user_bias: str, user: str, item_bias: str, item: str, *, known: bool = False) -> str:
+    """SQL of a score from the columns of the factor tables; NULL, where not both are known, stands for a side's 0."""
+
+    def part(sql: str) -> str:
+        return f"{sql}::DOUBLE" if known else f"coalesce({sql}::DOUBLE, 0.0)"
+
+    dot = part(f"array_inner_product({user}, {item})")
     if trained.options.feedback_type == "IMPLICIT":
         return dot
-    intercept = quote_literal(float(trained.state.intercept))
-    return f"{intercept} + coalesce({user_bias}::DOUBLE, 0.0) + coalesce({item_bias}::DOUBLE, 0.0) + {dot}"
+    return f"{quote_literal(float(trained.state.intercept))} + {part(user_bias)} + {part(item_bias)} + {dot}"
 
 
 _TABLES: OrderedDict[str, tuple[pa.Table, pa.Table]] = OrderedDict()

@@ -7,7 +7,7 @@ import pytest
 
 from sqlml.errors import DataError, OptionError
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
-from sqlml.kernels.ranking import ranking
+from sqlml.kernels.ranking import greater_and_equal, ranking
 from sqlml.kernels.threads import one_blas_thread
 
 
@@ -229,6 +229,50 @@ def test_ranking_without_scores_is_chance():
     assert found.average_rank == 0.5
     assert found.mean_average_precision == pytest.approx(1 / 3)
     assert np.isnan(ranking(f, np.array([-1]), np.array([0]), np.array([1.0])).average_rank)
+
+
+@pytest.mark.parametrize("m", [1, 8, 9, 200])
+@pytest.mark.parametrize("n", [300, 32_768, 32_769, 100_000])
+def test_counts_of_greater_and_equal_scores(n: int, m: int):
+    rng = np.random.default_rng(n + m)
+    many = rng.standard_normal(n)
+    for scores in (
+        many,
+        many.round(1),
+        3.5 + 1e-6 * many,
+        np.exp(8 * many),
+        3e38 * np.sign(many),
+        1e-40 * many,
+        0 * many,
+    ):
+        s = scores.astype(np.float32)
+        v = s[rng.integers(0, n, m)]
+        above, equal = greater_and_equal(s, v)
+        assert above.tolist() == [(s > x).sum() for x in v]
+        assert equal.tolist() == [(s == x).sum() for x in v]
+
+
+def test_ranking_of_a_sample_of_users():
+    rng = np.random.default_rng(5)
+    f = Factors(
+        rng.standard_normal((900, 3)).astype(np.float32),
+        rng.standard_normal((40, 3)).astype(np.float32),
+        np.zeros(900, np.float32),
+        np.zeros(40, np.float32),
+        0.0,
+        [],
+        True,
+    )
+    chosen = f.users @ f.items.T + rng.standard_normal((900, 40)) > 1.5
+    u, i = np.nonzero(chosen)
+    r = np.ones(len(u))
+    exact, some = ranking(f, u, i, r), ranking(f, u, i, r, most=300 * 40)
+    assert some == ranking(f, u, i, r, most=300 * 40)
+    assert some.mean_squared_error == exact.mean_squared_error
+    assert some.average_rank != exact.average_rank
+    for name in ("mean_average_precision", "normalized_discounted_cumulative_gain", "average_rank"):
+        assert getattr(some, name) == pytest.approx(getattr(exact, name), rel=0.1)
+    assert ranking(f, u, i, r, most=900 * 40) == exact
 
 
 def test_blas_gets_its_threads_back():
