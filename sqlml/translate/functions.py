@@ -7,7 +7,7 @@ import re
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
-from sqlml.translate import aggregates, arrays, dates, jsons, numbers, strings
+from sqlml.translate import aggregates, arrays, dates, geography, jsons, numbers, strings
 from sqlml.translate.build import attempt, call, kind_of, tag, template
 from sqlml.translate.context import Call
 from sqlml.translate.rules import Function
@@ -19,6 +19,7 @@ FUNCTIONS: dict[str, Function] = {
     **arrays.FUNCTIONS,
     **aggregates.FUNCTIONS,
     **jsons.FUNCTIONS,
+    **geography.FUNCTIONS,
 }
 KINDS: dict[str, str] = {
     **strings.KINDS,
@@ -29,7 +30,7 @@ KINDS: dict[str, str] = {
     **jsons.KINDS,
 }
 _REFUSED = re.compile(
-    r"(ST|S2|DLP|DETERMINISTIC)_|(NET|KEYS|AEAD|HLL_COUNT|KLL_QUANTILES|VECTOR_INDEX|OBJ)\.|(EXTERNAL_QUERY|SEARCH"
+    r"(S2|DLP|DETERMINISTIC)_|(NET|KEYS|AEAD|HLL_COUNT|KLL_QUANTILES|VECTOR_INDEX|OBJ)\.|(EXTERNAL_QUERY|SEARCH"
     r"|VECTOR_SEARCH|TEXT_ANALYZE|SOUNDEX|SHA512|APPROX_TOP_SUM|TO_BASE32|FROM_BASE32|RANGE_SESSIONIZE|GAP_FILL"
     r"|GENERATE_RANGE_ARRAY|RANGE_CONTAINS|JSON_SET|JSON_REMOVE|JSON_STRIP_NULLS|JSON_ARRAY_INSERT|JSON_ARRAY_APPEND"
     r"|JSON_FLATTEN|BAG_OF_WORDS|TF_IDF|COLLATE|JUSTIFY_HOURS|JUSTIFY_DAYS|JUSTIFY_INTERVAL|EXTERNAL_OBJECT_TRANSFORM|SESSION_USER|APPENDS|CHANGES)\Z"
@@ -42,6 +43,8 @@ def translate_call(call_: Call) -> exp.Expression:
     if call_.name.startswith("SAFE."):
         call_.name = call_.name[5:]
         return _safe(call_)
+    if call_.name.startswith("ST_") and call_.name not in FUNCTIONS:
+        return geography.refuse(call_)
     if _REFUSED.match(call_.name):
         raise NotSupportedError(f"{call_.name} is not available.", span=call_.span)
     rule = FUNCTIONS.get(call_.name)

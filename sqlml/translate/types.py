@@ -27,6 +27,7 @@ NAMES: dict[exp.DType, str] = {
     _D.TIME: "TIME",
     _D.JSON: "JSON",
     _D.INTERVAL: "INTERVAL",
+    _D.GEOGRAPHY: "VARCHAR",  # well-known text
 }
 KINDS = {
     "BIGINT": "int",

@@ -168,7 +168,7 @@ def test_procedures_do_not_see_the_variables_of_the_caller(script: Script) -> No
             "SQL",
             "LANGUAGE",
         ),
-        ("DECLARE x GEOGRAPHY", NotSupportedError, "GEOGRAPHY", "DECLARE x GEOGRAPHY"),
+        ("DECLARE x RANGE<DATE>", NotSupportedError, "RANGE<DATE>", "DECLARE x RANGE<DATE>"),
         ("DECLARE x INT64 DEFAULT 'abc'", Error, "Could not convert", "DECLARE x INT64 DEFAULT 'abc'"),
     ],
 )
