@@ -6,7 +6,7 @@ import datetime
 import decimal
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlml.errors import ParseError, ProgrammingError, Span
 from sqlml.grammar.nodes import Array, Bare, Call, Literal, Parameter, Struct, Value
@@ -14,7 +14,13 @@ from sqlml.grammar.nodes import Array, Bare, Call, Literal, Parameter, Struct, V
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 
-def constant(value: Value, parameters: Parameters = None, places: Mapping[int, int] | None = None) -> object:
+#: (whether a name has a value, the value)
+Names = Callable[[str], tuple[bool, object]]
+
+
+def constant(
+    value: Value, parameters: Parameters = None, places: Mapping[int, int] | None = None, names: Names | None = None
+) -> object:
     """The Python value of a constant.
 
     Arrays become lists, structs dicts (tuples when no field has a name).
@@ -23,21 +29,25 @@ def constant(value: Value, parameters: Parameters = None, places: Mapping[int, i
         value: the node.
         parameters: values of `@name` (a mapping) or `?` (a sequence).
         places: start offset of each `?` -> its number in the statement.
+        names: gives the values of unquoted names, such as script variables.
     """
     if isinstance(value, Literal):
         return value.value
     if isinstance(value, Array):
-        return [constant(v, parameters, places) for v in value.items]
+        return [constant(v, parameters, places, names) for v in value.items]
     if isinstance(value, Struct):
-        values = [constant(v, parameters, places) for _, v, _ in value.fields]
+        values = [constant(v, parameters, places, names) for _, v, _ in value.fields]
         if any(name is not None for name, _, _ in value.fields):
             return {name or f"_{i}": v for i, ((name, _, _), v) in enumerate(zip(value.fields, values, strict=True))}
         return tuple(values)
     if isinstance(value, Parameter):
         return bound(value, parameters, places)
     if isinstance(value, Call) and value.name.upper() == "GENERATE_ARRAY":
-        return _generate_array(value, [constant(v, parameters, places) for v in value.args])
+        return _generate_array(value, [constant(v, parameters, places, names) for v in value.args])
     if isinstance(value, Bare):
+        known, found = names(value.text) if names else (False, None)
+        if known:
+            return found
         raise ProgrammingError(f"a constant must stand here. Got the name {value.text}.", span=value.span)
     raise ProgrammingError(f"a constant must stand here. Got a call of {value.name}.", span=value.span)
 

@@ -18,7 +18,6 @@ from sqlml.grammar import (
     TableCall,
     Value,
     ValueArgument,
-    constant,
 )
 from sqlml.grammar.nodes import Argument, Query
 from sqlml.grammar.nodes import Call as CallNode
@@ -142,7 +141,7 @@ def _named(
     elif isinstance(inner, ModelArgument):
         found.model = inner.name
     elif isinstance(inner, ValueArgument):
-        value = _constant(planner, inner.value)
+        value = planner.constant(inner.value)
         found.settings[name] = Given(value, argument.span, inner.value.span)
 
 
@@ -154,11 +153,11 @@ def _value(planner: Planner, function: TableFunction, value: Value, found: _Argu
                 raise OptionError("every setting in STRUCT must have a name: value AS name.", span=span)
             if name in found.settings:
                 raise OptionError(f"{name.upper()} must be given once.", span=span)
-            found.settings[name] = Given(_constant(planner, item), span, item.span)
+            found.settings[name] = Given(planner.constant(item), span, item.span)
     elif isinstance(value, Struct) and not value.fields:
         return
     elif is_array and function.array:
-        items = _constant(planner, value)
+        items = planner.constant(value)
         assert isinstance(items, list)
         found.array = tuple(items)
         if not all(isinstance(i, (int, float)) and not isinstance(i, bool) for i in items):
@@ -166,13 +165,9 @@ def _value(planner: Planner, function: TableFunction, value: Value, found: _Argu
     elif found.values < len(function.positional):
         name = function.positional[found.values]
         found.values += 1
-        found.settings[name] = Given(_constant(planner, value), value.span, value.span)
+        found.settings[name] = Given(planner.constant(value), value.span, value.span)
     else:
         if isinstance(value, Struct):
             raise OptionError("every setting in STRUCT must have a name: value AS name.", span=value.span)
         hint = "settings are written as STRUCT(value AS name)."
         raise ProgrammingError(f"{function.name} takes no such argument.", span=value.span, hint=hint)
-
-
-def _constant(planner: Planner, value: Value) -> Any:
-    return constant(value, planner.given, planner.places)

@@ -20,7 +20,7 @@ from sqlml.errors import (
     did_you_mean,
     notice,
 )
-from sqlml.grammar import Call, CreateModel, Option, Query, constant
+from sqlml.grammar import Call, CreateModel, Option, Query
 from sqlml.grammar.nodes import Mode
 from sqlml.models import model_type, owners
 from sqlml.models.base import Model, Task, Trained
@@ -142,19 +142,15 @@ def _given(statement: CreateModel, planner: Planner) -> tuple[dict[str, Given], 
         if isinstance(option.value, Call) and option.value.name.upper().startswith("HPARAM_"):
             hparams[name] = _written(option, option.value, planner)
             continue
-        found[name] = Given(_value(option, planner), option.span, option.value.span)
+        found[name] = Given(planner.constant(option.value), option.span, option.value.span)
     return found, hparams
 
 
 def _written(option: Option, call: Call, planner: Planner) -> Written:
     """A search space, its arguments as values."""
-    values = tuple(constant(a, planner.given, planner.places) for a in call.args)
+    values = tuple(planner.constant(a) for a in call.args)
     spans = tuple(a.span for a in call.args)
     return Written(call.name.upper(), values, spans, call.span, option.span)
-
-
-def _value(option: Option, planner: Planner) -> object:
-    return constant(option.value, planner.given, planner.places)
 
 
 def _model_type(statement: CreateModel, given: dict[str, Given]) -> tuple[Model[Any, Any], str]:
@@ -275,7 +271,9 @@ def _transform(
         through.append(label.name)
     fragment = statement.transform
     start = fragment.span.start
-    return plan_transform(fragment.text, start, columns, tuple(through), session.fidelity, session.user_functions)
+    return plan_transform(
+        fragment.text, start, columns, tuple(through), session.fidelity, session.user_functions, session.variables
+    )
 
 
 def feature_columns(plan: CreatePlan, columns: tuple[Column, ...]) -> tuple[Column, ...]:

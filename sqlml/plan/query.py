@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlml.errors import Error, NameError, NotSupportedError, ProgrammingError, did_you_mean
 from sqlml.functions import FUNCTIONS
 from sqlml.functions.base import Computed, Inline, Source
-from sqlml.grammar import Query, TableCall
+from sqlml.grammar import Query, TableCall, Value, constant
 from sqlml.grammar import parse_one as parse_statement
 from sqlml.grammar.nodes import SqlStatement
 from sqlml.plan.arguments import bind_call
@@ -18,8 +18,8 @@ from sqlml.plan.information_schema import information_schema
 from sqlml.plan.locate import locate
 from sqlml.plan.mounts import mounted, of_caller, wildcard
 from sqlml.plan.session import Session
-from sqlml.schema import Column, quote_name, same_name
-from sqlml.transform import PREPROCESS
+from sqlml.schema import Column, quote_literal, quote_name, same_name
+from sqlml.transform import PREPROCESS, with_values
 from sqlml.transform import rewrite as rewrite_preprocessing
 from sqlml.translate import TARGET, span_of, translate
 from sqlml.translate.scopes import hide_from_stars, table_node, visible_ctes
@@ -62,6 +62,20 @@ class Planner:
     def _number(self, count: int, place: int) -> int:
         return self.places.get(place, count - 1) + 1
 
+    def constant(self, value: Value) -> Any:
+        """The Python value of a constant: a literal, a parameter, a script variable."""
+        return constant(value, self.given, self.places, self._variable)
+
+    def _variable(self, name: str) -> tuple[bool, object]:
+        """(True, value) of a script variable that the running statement means."""
+        literal = self.session.variables.get(name.casefold())
+        return (False, None) if literal is None else (True, self.session.database.execute(f"SELECT {literal}")[0][0])
+
+    def _settled(self, node: Any) -> Any:
+        """A preprocessing call whose constant arguments hold the values of parameters."""
+        values = {k.casefold(): v for k, v in self.parameters().items()}
+        return with_values(node, {k: quote_literal(v) for k, v in values.items()}) if values else node
+
     # ------------------------------------------------------------ queries
 
     def sql(self, query: Query, scope: Sequence[str] = (), dialect: Literal["bigquery", "duckdb"] | None = None) -> str:
@@ -71,7 +85,7 @@ class Planner:
             query.text,
             dialect=dialect or self.session.dialect,
             table=lambda node: self._table(node, found, query.span.start),
-            scalar=lambda node: rewrite_preprocessing(node, query.span.start),
+            scalar=lambda node: rewrite_preprocessing(self._settled(node), query.span.start),
             offset=query.span.start,
             names=tuple(PREPROCESS),
             parameter=self._number,

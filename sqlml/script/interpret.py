@@ -42,6 +42,8 @@ from sqlml.translate import translate_type
 Parameters = Sequence[object] | Mapping[str, object] | None
 
 _MISSING = re.compile(r"the (?:column|table) \"?([^\s\"]+?)\"? does not exist")
+#: A name where only a constant may stand; as a variable it has a value.
+_NO_CONSTANT = re.compile(r" must .* Got (?:the name )?(\w+)\.$|^(\w+) is not a column of the training query")
 _READS_ROWS = frozenset("FROM UPDATE DELETE MERGE INSERT MODEL JOIN USING".split())
 _MOST_CALLS = 50
 
@@ -173,8 +175,8 @@ class Interpreter:
             try:
                 return action({**self.system, **self.scope.literals(chosen)})
             except Error as error:
-                match = _MISSING.search(error.message)
-                name = match[1].casefold() if match else ""
+                match = _MISSING.search(error.message) or _NO_CONSTANT.search(error.message)
+                name = next((g.casefold() for g in match.groups() if g), "") if match else ""
                 if name not in used or name in chosen:
                     raise
                 chosen.add(name)

@@ -25,6 +25,8 @@ Fidelity = Literal["best", "bigquery"]
 _NUMBER = r'(U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)|BIGNUM|"NULL")'
 _TEXT = r'(VARCHAR|ENUM\(.*\)|"NULL")'
 _LIST = r"\[[0-9]*\]"
+#: Of an array that a constant GENERATE_ARRAY makes.
+MOST_ELEMENTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,40 @@ def constant(node: exp.Expression) -> tuple[bool, object]:
     if isinstance(node, exp.Cast | exp.TryCast):
         found, value = constant(node.this)
         return _cast(value, node.to) if found else (False, None)
+    if isinstance(node, exp.Binary):
+        return _arithmetic(node)
+    if isinstance(node, exp.Anonymous | exp.GenerateSeries):
+        return _series(node)
     return False, None
+
+
+def _arithmetic(node: exp.Binary) -> tuple[bool, object]:
+    """The value of + - * between constant numbers."""
+    sides = [constant(node.this)[1], constant(node.expression)[1]]
+    left, right = (v if isinstance(v, int | float) and not isinstance(v, bool) else None for v in sides)
+    if left is None or right is None:
+        return False, None
+    match node:
+        case exp.Add():
+            return True, left + right
+        case exp.Sub():
+            return True, left - right
+        case exp.Mul():
+            return True, left * right
+    return False, None
+
+
+def _series(node: exp.Expression) -> tuple[bool, object]:
+    """The elements of GENERATE_ARRAY over constant integers, as `translate` writes it."""
+    if not isinstance(node, exp.Anonymous) or str(node.this).lower() != "generate_series":
+        return False, None
+    values = [constant(item)[1] for item in node.expressions]
+    bounds = [v for v in values if isinstance(v, int) and not isinstance(v, bool)]
+    if len(bounds) != 3 or len(values) != 3 or bounds[2] == 0:
+        return False, None
+    start, end, step = bounds
+    found = range(start, end + (1 if step > 0 else -1), step)
+    return (True, list(found)) if len(found) <= MOST_ELEMENTS else (False, None)
 
 
 def _number(text: str) -> int | float:
@@ -232,6 +267,14 @@ def _number(text: str) -> int | float:
 
 def _cast(value: object, to: exp.Expression) -> tuple[bool, object]:
     name = to.sql("duckdb").upper()
+    if name.endswith("[]") and isinstance(value, list):
+        element = exp.DataType.build(name[:-2], dialect="duckdb")
+        items = [_cast(v, element) for v in value]
+        return (True, [v for _, v in items]) if all(f for f, _ in items) else (False, None)
+    if name in ("VARCHAR", "TEXT") and isinstance(value, str):
+        return True, value
+    if name == "BOOLEAN" and isinstance(value, bool):
+        return True, value
     if name == "BIGINT" and isinstance(value, int):
         return True, value
     if name in ("DOUBLE", "FLOAT") or name.startswith("DECIMAL"):

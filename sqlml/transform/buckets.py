@@ -33,7 +33,8 @@ def _split_points(call: Call) -> tuple[list[float], list[str]]:
     if not isinstance(value, list) or not value or not finite(value) or value != sorted(value):
         raise call.error(1, rule)
     node = call.args[1].node.unnest()
-    return [float(v) for v in value], [_text(item) for item in node.expressions]
+    texts = [_text(item) for item in node.expressions] if isinstance(node, exp.Array) else [f"{v}" for v in value]
+    return [float(v) for v in value], texts
 
 
 def _text(item: exp.Expression) -> str:

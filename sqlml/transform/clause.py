@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -128,6 +128,7 @@ def plan_transform(
     passthrough: tuple[str, ...] = (),
     fidelity: Fidelity = "best",
     user_functions: Callable[[], Collection[str]] = frozenset,
+    variables: Mapping[str, str] | None = None,
 ) -> TransformPlan:
     """Check the inside of TRANSFORM(...) and write it as DuckDB SQL.
 
@@ -139,13 +140,14 @@ def plan_transform(
         fidelity: 'bigquery' fits what the service was seen to fit.
         user_functions: gives the names of functions that the user made; they cannot be stored with a model. It is asked
             when the clause calls a function that is not one of ML's.
+        variables: DuckDB literals of script variables by lower-case name; a column of that name comes first.
 
     Raises:
         ProgrammingError, SchemaError: with the place in the script.
     """
     whole = Span(offset, offset + len(text))
     known = functools.cache(lambda: frozenset(f.casefold() for f in user_functions()))
-    builder = _Builder(columns, offset, whole, fidelity, known)
+    builder = _Builder(columns, offset, whole, fidelity, known, variables or {})
     for node in Reader("bigquery", offset).items(text):
         builder.add(node)
     items = builder.items
@@ -183,6 +185,7 @@ class _Builder:
     whole: Span
     fidelity: Fidelity
     user_functions: Callable[[], Collection[str]]
+    variables: Mapping[str, str]
     items: list[TransformItem] = field(default_factory=list)
     places: list[Span | None] = field(default_factory=list)
     functions: list[Analytic] = field(default_factory=list)
@@ -228,7 +231,7 @@ class _Builder:
         value = value.copy()
         self._refuse(value)
         value, needs = self._resolve(value)
-        context = Context(scalar=self._function, names=tuple(PREPROCESS), offset=self.offset)
+        context = Context(scalar=self._function, names=tuple(PREPROCESS), offset=self.offset, variables=self.variables)
         done = translate_tree(value, context)
         struct = next((form for node, form in self.structs if node is done), None)
         if struct is not None:
@@ -269,6 +272,8 @@ class _Builder:
         """`value` over quoted columns in their own spelling, and the columns that it reads."""
         needs: dict[str, None] = {}
         for node in list(value.find_all(exp.Column)):
+            if self._is_variable(node):
+                continue
             column = self._column(node)
             needs[column.name] = None
             first = exp.column(exp.to_identifier(column.name, quoted=True))
@@ -281,6 +286,10 @@ class _Builder:
             else:
                 node.replace(path)
         return value, tuple(needs)
+
+    def _is_variable(self, node: exp.Column) -> bool:
+        name = node.parts[0].name
+        return name.casefold() in self.variables and find(self.columns, name) is None
 
     def _column(self, node: exp.Expression) -> Column:
         parts = node.parts if isinstance(node, exp.Column) else [node]

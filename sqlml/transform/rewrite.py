@@ -6,7 +6,7 @@ arguments it sees are DuckDB already. The result is text in one raw node, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
@@ -14,7 +14,7 @@ from sqlml.errors import ProgrammingError, Span
 from sqlml.transform.arguments import Call, Fidelity
 from sqlml.transform.forms import Preprocess, Scalar
 from sqlml.transform.functions import PREPROCESS
-from sqlml.translate.build import span_of
+from sqlml.translate.build import parse_duckdb, span_of
 
 _VOLATILE = frozenset("random gen_random_uuid uuid uuidv4 uuidv7 nextval setseed".split())
 _SOURCE = ("from_", "joins", "laterals", "where", "group", "having")
@@ -45,6 +45,22 @@ def rewrite(node: exp.Expression, offset: int = 0) -> exp.Expression | None:
         )
     source = _source(node) if form.lookup else None
     return raw(form.lookup(source) if form.lookup and source is not None else form.window)
+
+
+def with_values(node: exp.Expression, values: Mapping[str, str]) -> exp.Expression:
+    """`node` with DuckDB literals for the parameters in all arguments but the first; changed in place.
+
+    Args:
+        node: a call, or the `Window` around it.
+        values: literals by the parameter's name in lower case, `1`, `2` for positional ones.
+    """
+    inner = node.this if isinstance(node, exp.Window) else node
+    for argument in list(inner.expressions)[1:]:
+        for found in list(argument.find_all(exp.Parameter)):
+            literal = values.get(found.name.casefold())
+            if literal is not None:
+                found.replace(parse_duckdb(literal))
+    return node
 
 
 def take_call(

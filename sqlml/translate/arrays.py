@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sqlglot import exp
 
 from sqlml.errors import NotSupportedError
@@ -11,6 +13,8 @@ from sqlml.translate.intervals import interval_parts, make_interval
 from sqlml.translate.rules import Function
 from sqlml.translate.types import convert
 
+#: Longer constant arrays of fractions stay an expression.
+_MOST_WRITTEN = 1000
 _MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 
 
@@ -71,6 +75,9 @@ def _generate(c: Call) -> exp.Expression:
         return call("error", "the step of GENERATE_ARRAY must not be 0")
     if all(integer_of(x) is not None for x in (start, step)) and (integer_of(end) is not None or len(c.args) == 2):
         return tag(call("generate_series", start, cast(end, "BIGINT"), step), "array")
+    bounds = [_constant(x) for x in (start, end, step)]
+    if None not in bounds and (found := _fractions(*bounds)) is not None:  # type: ignore[arg-type]
+        return tag(exp.Array(expressions=[_double(v) for v in found]), "array")
     return tag(
         template(
             "CASE WHEN {0} IS NOT NULL AND {1} IS NOT NULL AND {2} IS NOT NULL THEN"
@@ -80,6 +87,29 @@ def _generate(c: Call) -> exp.Expression:
         ),
         "array",
     )  # fmt: skip
+
+
+def _constant(node: exp.Expression) -> float | None:
+    """The value of a numeric literal, else None."""
+    if isinstance(node, exp.Neg | exp.Paren):
+        inner = _constant(node.this)
+        return -inner if inner is not None and isinstance(node, exp.Neg) else inner
+    return float(node.this) if isinstance(node, exp.Literal) and not node.is_string else None
+
+
+def _double(value: float) -> exp.Expression:
+    text = repr(abs(value))
+    number = exp.Literal.number(text if "e" in text else f"{text}e0")
+    return exp.Neg(this=number) if value < 0 else number
+
+
+def _fractions(start: float, end: float, step: float) -> list[float] | None:
+    """The elements of a constant GENERATE_ARRAY, None when they are too many to be written out."""
+    count = math.floor((end - start) / step) + 2
+    if count > _MOST_WRITTEN:
+        return None
+    found = [start + i * step for i in range(max(count, 0))]
+    return [v for v in found if (v <= end if step > 0 else v >= end)]
 
 
 def _generate_times(kind: str) -> Function:

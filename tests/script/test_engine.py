@@ -103,3 +103,50 @@ def test_set_of_an_undeclared_name(connection: sqlml.Connection) -> None:
 
 def test_a_script_without_rows(connection: sqlml.Connection) -> None:
     assert connection.execute("DECLARE x INT64; SET x = 1").description is None
+
+
+CONSTANTS = [
+    (
+        "DECLARE q INT64 DEFAULT 2; SELECT COUNT(DISTINCT b) FROM (SELECT ML.QUANTILE_BUCKETIZE(a, q) OVER() AS b FROM n)",
+        2,
+    ),
+    ("DECLARE b ARRAY<FLOAT64> DEFAULT [1.5, 2.5]; SELECT ML.BUCKETIZE(2, b)", "bin_2"),
+    ("DECLARE b ARRAY<INT64> DEFAULT GENERATE_ARRAY(0, 9, 3); SELECT ML.BUCKETIZE(a, b) FROM n WHERE a = 4", "bin_3"),
+    ("DECLARE f STRING DEFAULT 'bucket_ranges'; SELECT ML.BUCKETIZE(2, [1, 3], FALSE, f)", "[1, 3)"),
+    (
+        "DECLARE k INT64 DEFAULT 3; CREATE MODEL km OPTIONS(model_type='kmeans', num_clusters=k) AS SELECT a FROM n;"
+        " SELECT COUNT(DISTINCT centroid_id) FROM ML.CENTROIDS(MODEL km)",
+        3,
+    ),
+    (
+        "DECLARE y STRING DEFAULT 'a'; DECLARE b ARRAY<INT64> DEFAULT [3, 6];"
+        " CREATE MODEL lr TRANSFORM(ML.BUCKETIZE(c, b) AS bc, a) OPTIONS(model_type='linear_reg', input_label_cols=[y])"
+        " AS SELECT a, c FROM n; SELECT ARRAY_LENGTH(category_weights) FROM ML.WEIGHTS(MODEL lr) LIMIT 1",
+        3,
+    ),
+    (
+        "DECLARE t FLOAT64 DEFAULT 1.0; CREATE MODEL lo OPTIONS(model_type='logistic_reg', input_label_cols=['up']) AS"
+        " SELECT c, a > 4 AS up FROM n; SELECT COUNTIF(predicted_up) FROM ML.PREDICT(MODEL lo, TABLE n, STRUCT(t AS threshold))",
+        0,
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "expected"), CONSTANTS)
+def test_variables_stand_where_constants_are_due(connection: sqlml.Connection, script: str, expected: object) -> None:
+    connection.execute("CREATE TABLE n AS SELECT a, a * 2 AS c FROM UNNEST(GENERATE_ARRAY(1, 10)) AS a")
+    assert connection.execute(script).fetchall()[0][0] == expected
+
+
+def test_a_name_that_is_no_constant(connection: sqlml.Connection) -> None:
+    with pytest.raises(sqlml.Error, match="Got the name kk") as caught:
+        connection.execute(
+            "DECLARE k INT64; CREATE MODEL m OPTIONS(model_type='kmeans', num_clusters=kk) AS SELECT 1 AS a"
+        )
+    assert caught.value.span is not None
+
+
+def test_parameters_of_preprocessing_functions(connection: sqlml.Connection) -> None:
+    text = "SELECT ML.BUCKETIZE(2, @splits), ML.QUANTILE_BUCKETIZE(1, @n) OVER()"
+    assert connection.execute(text, {"splits": [1.5, 2.5], "N": 3}).fetchall() == [("bin_2", "bin_2")]
+    assert connection.execute("SELECT ML.BUCKETIZE(?, ?)", [9, [1, 2]]).fetchall() == [("bin_3",)]
