@@ -109,6 +109,7 @@ def search(
     d: int | None = None,
     deseasoned: bool = False,
     everything: bool = False,
+    corrected: bool = False,
 ) -> Arima:
     """The model of lowest AIC among all p + q in [min_order, max_order].
 
@@ -117,6 +118,8 @@ def search(
         d: fixed order of differencing instead of the test.
         deseasoned: a season was removed from y; see `arma.admissible`.
         everything: take every candidate to its exact maximum, not only those near the best.
+        corrected: compare by AIC + 2 k (k + 1) / (n - k - 1) for k parameters and n differences (Hurvich and Tsai 1989,
+            Biometrika 76): the AIC itself takes too large orders in short series.
 
     Raises:
         ValueError: the series is too short or not finite.
@@ -136,7 +139,7 @@ def search(
     for mean in means:
         more = _with_mean(w, found) if mean and found and not everything else None
         found += _estimates(w, orders, mean, deseasoned, FINE if everything else COARSE) if more is None else more
-    found = _refine(w, found, everything, deseasoned)
+    found = _refine(w, found, everything, deseasoned, corrected)
     return _finish(y, w, d, scale, found)
 
 
@@ -151,7 +154,7 @@ def fixed(y: F64, order: tuple[int, int, int], *, constant: bool) -> Arima:
     if p + q + 2 > len(w):
         raise ValueError(f"ARIMA({p}, {d}, {q}) needs at least {p + q + d + 2} points.")
     w = w / scale
-    found = _refine(w, list(_estimates(w, [(p, q)], constant, False, FINE)), True, False)
+    found = _refine(w, list(_estimates(w, [(p, q)], constant, False, FINE)), True, False, False)
     return _finish(y, w, d, scale, found)
 
 
@@ -201,8 +204,12 @@ class _Estimate:
         return len(self.phi) + len(self.theta)
 
     @property
+    def parameters(self) -> int:
+        return self.size + int(self.mean) + 1
+
+    @property
     def aic(self) -> float:
-        return -2.0 * self.loglik + 2.0 * (self.size + int(self.mean) + 1)
+        return -2.0 * self.loglik + 2.0 * self.parameters
 
 
 def _check(y: F64) -> None:
@@ -278,28 +285,38 @@ def _estimate(columns: F64, mean: bool, phi: F64, theta: F64, curvature: F64) ->
     return _Estimate(phi, theta, mean, value, variance, curvature)
 
 
-def _refine(w: F64, found: list[_Estimate], everything: bool, deseasoned: bool) -> list[_Estimate]:
+def _refine(w: F64, found: list[_Estimate], everything: bool, deseasoned: bool, corrected: bool) -> list[_Estimate]:
     """Take the estimates that can still win to the exact maximum; the winner first, the others by AIC."""
+
+    def price(row: _Estimate) -> float:
+        k = row.parameters
+        return 2.0 * k + (2.0 * k * (k + 1) / max(len(w) - k - 1, 0.1) if corrected else 0.0)
+
+    def cost(row: _Estimate) -> float:
+        return price(row) - 2.0 * row.loglik
+
     best = {True: math.inf, False: math.inf}
     out = []
     # First those without a drift: one with a drift only wins if it is better by DRIFT_GAIN than the best of them.
-    for row in sorted(found, key=lambda row: (row.mean, row.aic)):
+    for row in sorted(found, key=lambda row: (row.mean, cost(row))):
         bar = min(best[True], best[False] - DRIFT_GAIN) if row.mean else best[False]
-        if everything or row.aic < bar + NEAR:
+        if everything or cost(row) < bar + NEAR:
             needed = -math.inf
             if not everything and math.isfinite(bar):
-                needed = row.size + int(row.mean) + 1 - bar / 2  # the log-likelihood that draws level
+                needed = (price(row) - bar) / 2  # the log-likelihood that draws level
             row = _climbed(w, row, deseasoned, needed, FINE if everything else COARSE)
-            best[row.mean] = min(best[row.mean], row.aic)
+            best[row.mean] = min(best[row.mean], cost(row))
         out.append(row)
     # A tie (two orders whose extra coefficients vanish) goes to the smaller order.
-    out.sort(key=lambda row: (round(row.aic, 6), row.size))
+    out.sort(key=lambda row: (round(cost(row), 6), row.size))
     if out[0].mean and any(not row.mean for row in out):
         plain = next(i for i, row in enumerate(out) if not row.mean)
-        if out[plain].aic < out[0].aic + DRIFT_GAIN:
+        if cost(out[plain]) < cost(out[0]) + DRIFT_GAIN:
             out.insert(0, out.pop(plain))
     if not everything:
         out[0] = _climbed(w, out[0], deseasoned, -math.inf, FINE)
+    if corrected:
+        out[1:] = sorted(out[1:], key=lambda row: (round(row.aic, 6), row.size))
     return out
 
 

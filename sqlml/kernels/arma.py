@@ -318,9 +318,36 @@ def exact(w: F64, phi: F64, theta: F64, *, mean: bool) -> Likelihood | None:
     value = math.inf
     if s > 0:
         value = -0.5 * n * (math.log(2 * math.pi * variance) + 1) - float(np.log(diagonal).sum())
+    return Likelihood(value, mu, variance, diagonal * white, white, _future(factor, white, q))
+
+
+def _future(factor: F64, white: F64, q: int) -> F64:
+    """Expectations of the next q values of z, shape (q,)."""
+    n = len(white)
     future = np.zeros(q)
     for h in range(q):
         for back in range(h + 1, min(q, n + h) + 1):
             t = n + h - back
             future[h] += factor[t, back] * white[t]
-    return Likelihood(value, mu, variance, diagonal * white, white, future)
+    return future
+
+
+def unknowns(phi: F64, theta: F64, n: int) -> tuple[F64, F64, float] | None:
+    """What a series of n points leaves unknown, in units of the innovation variance; None where it cannot be told.
+
+    Returns:
+        The covariance of the next q values of z (see the module text) beyond that of the shocks to come, shape
+        (q, q); the expected next q values of z for a series of ones, shape (q,); the inverse variance of the mean.
+    """
+    q = len(theta)
+    parts = _whiten(np.ones((n, 1)), phi, theta)
+    if parts is None:
+        return None
+    whites, _, factor = parts
+    known, full = np.zeros((q, q)), monic(theta)
+    found = np.zeros((q, q))
+    for i in range(q):
+        for j in range(i + 1):
+            found[i, j], known[i, j] = factor[n + j, i - j], full[i - j]
+    ones = whites[:, 0]
+    return found @ found.T - known @ known.T, _future(factor, ones, q), float(ones @ ones)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from sqlml.kernels import arima, changes, holidays, seasons
+from sqlml.kernels import arima, changes, forecast_error, holidays, seasons
 from sqlml.kernels.series_clean import DAY, WEEK, Regular, regular
 from sqlml.kernels.types import F64, I64
 
@@ -28,11 +28,9 @@ SHORTEST = 3
 # held-out tails of public series steadier seasons and fewer steps forecast better.
 SEASONAL_WINDOW = {"best": 15, "bigquery": 7}
 STEP_THRESHOLD = {"best": 8.0, "bigquery": 4.0}
-# A model that was chosen on the data predicts worse than its variance says: neither the order nor the
-# coefficients nor
-# the season are known. Wider by this factor, 95% intervals hold about 93% of the held-out values of public
-# series.
-WIDENING = {"best": 1.2, "bigquery": 1.0}
+# A model that was chosen on the data predicts worse than its variance says, even when its mean and its noise are taken
+# as unknown: neither the order nor the coefficients nor the season are known. Fidelity 'best' widens by this factor.
+WIDENING = 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,9 @@ def fit_regular(whole: Regular, settings: Settings) -> Fitted:
     model = model_trend(parts, settings)
     n, h = len(whole.values), settings.horizon
     values_ahead, error = arima.forecast(model, h)
-    error = error * WIDENING[settings.fidelity] * _freedom(model, n, settings)
+    if settings.fidelity == "best":
+        tail = slice(n - trend_length(n, settings), n)
+        error = WIDENING * forecast_error.standard_error(model, parts.rest[tail] - model.fitted[tail], error)
     ahead = values_ahead + future_parts(whole, parts.seasons, parts.effects, settings.calendar, n, h)
     return Fitted(
         whole,
@@ -224,6 +224,7 @@ def model_trend(parts: Adjusted, settings: Settings) -> arima.Arima:
             min_order=settings.min_order,
             deseasoned=bool(parts.seasons),
             everything=settings.everything,
+            corrected=settings.fidelity == "best",
         )
     return model if len(tail) == len(y) else replace(model, fitted=arima.predictions(model, y))
 
@@ -270,15 +271,6 @@ def bounded(x: F64, lower: float | None, upper: float | None) -> F64:
     if upper is not None:
         x = np.minimum(x, np.nextafter(upper, -np.inf))
     return x
-
-
-def _freedom(model: arima.Arima, n: int, settings: Settings) -> float:
-    """Standard deviation per degree of freedom over the maximum-likelihood one; 1 for the service's."""
-    if settings.fidelity == "bigquery":
-        return 1.0
-    size = trend_length(n, settings) - model.d
-    used = len(model.phi) + len(model.theta) + int(model.has_constant)
-    return float(np.sqrt(size / max(size - used, 1)))
 
 
 def _total(parts: tuple[seasons.Season, ...], n: int) -> F64:

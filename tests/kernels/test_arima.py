@@ -246,3 +246,20 @@ def test_predictions_of_a_longer_series_by_a_model_of_its_end():
     whole = arima.predictions(model, x)
     assert len(whole) == 200
     np.testing.assert_allclose(whole[150:], model.fitted[50:], atol=1e-6)
+
+
+def test_corrected_criterion_takes_smaller_orders_in_short_series():
+    rng = np.random.default_rng(8)
+    sizes = {True: 0, False: 0}
+    for _ in range(30):
+        x = rng.normal(size=18)
+        for corrected in sizes:
+            model = arima.search(x, d=0, corrected=corrected)
+            sizes[corrected] += len(model.phi) + len(model.theta)
+            k = 2 + len(model.phi) + len(model.theta)
+            c = model.candidates
+            orders = c.p + c.q + c.constant + 1
+            cost = c.aic + (2.0 * orders * (orders + 1) / np.maximum(18 - orders - 1, 0.1) if corrected else 0.0)
+            assert cost[0] <= cost.min() + 1e-6 and orders[0] == k
+            assert (np.diff(c.aic[1:]) > -1e-5).all()
+    assert sizes[True] < sizes[False] / 2
