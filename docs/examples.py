@@ -53,10 +53,14 @@ def _supervised() -> dict[str, str]:
 MODELS_TO_TRAIN: dict[str, str] = {
     **_supervised(),
     "KMEANS": _create("KMEANS", "OPTIONS (model_type = 'KMEANS', num_clusters = 3) AS\nSELECT * FROM penguins"),
-    "PCA": _create("PCA", "OPTIONS (model_type = 'PCA', num_principal_components = 2) AS\nSELECT * FROM penguins"),
+    "PCA": _create(
+        "PCA",
+        "OPTIONS (model_type = 'PCA', num_principal_components = 2, keep_examples = 100) AS\nSELECT * FROM penguins",
+    ),
     "AUTOENCODER": _create(
         "AUTOENCODER",
-        "OPTIONS (model_type = 'AUTOENCODER', hidden_units = [4, 2, 4], max_iterations = 2) AS\nSELECT * FROM penguins",
+        "OPTIONS (model_type = 'AUTOENCODER', hidden_units = [4, 2, 4], max_iterations = 2, keep_examples = 100) AS\n"
+        "SELECT * FROM penguins",
     ),
     "MATRIX_FACTORIZATION": _create(
         "MATRIX_FACTORIZATION",

@@ -16,6 +16,7 @@ from sqlml import automl, encode
 from sqlml.encode import Design
 from sqlml.errors import Cancelled, DataError, Error
 from sqlml.functions.drift import training_profiles
+from sqlml.functions.examples import kept_examples
 from sqlml.functions.explain import explains, global_attributions
 from sqlml.functions.judge import HeldOut, Measured
 from sqlml.functions.measure import Rows, classification_metrics, outcome, regression_metrics, stored
@@ -189,6 +190,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
         created=datetime.datetime.now(datetime.UTC),
         versions=versions(),
         profile=training_profiles(sample, before, sample.count()),
+        examples=kept_examples(parts.train, design, label, plan.options, train_rows, run.seed),
     )
     if plan.dimensions:
         return tuned(session, plan, trained, training, parts, run)

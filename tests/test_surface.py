@@ -10,6 +10,7 @@ import pytest
 
 import sqlml
 from sqlml.functions import FUNCTIONS
+from sqlml.functions.examples import has_place
 from sqlml.grammar.calls import TABLE_FUNCTIONS
 from sqlml.models import ELSEWHERE, MODELS
 from sqlml.options import REQUIRED, declarations
@@ -31,8 +32,9 @@ OURS: dict[str, dict[str, str]] = {
         "optimize_strategy": "published statements write it, though the reference lists it for LINEAR_REG alone"
     },
 }
-#: Options of ours that every tuned type has.
+#: Options of ours that every tuned type has, and every type with an embedding.
 OURS_TUNING = {"hparam_tuning_pruning"}
+OURS_EXAMPLES = {"keep_examples"}
 TUNING = {
     *("num_trials", "max_parallel_trials", "hparam_tuning_algorithm", "hparam_tuning_objectives"),
     "data_split_test_fraction",
@@ -47,7 +49,8 @@ def test_options(name: str) -> None:
     spec.pop("model_type", None)
     missing = set(spec) - set(declared)
     assert sorted(missing - TUNING) == sorted(MISSING.get(name, {}))
-    assert sorted(set(declared) - set(spec) - OURS_TUNING) == sorted(OURS.get(name, {}))
+    assert ("keep_examples" in declared) == has_place(MODELS[name])
+    assert sorted(set(declared) - set(spec) - OURS_TUNING - OURS_EXAMPLES) == sorted(OURS.get(name, {}))
     for option, item in declared.items():
         if option not in spec or option in CONFLICTS or item.default is REQUIRED or item.default is None:
             continue

@@ -17,7 +17,9 @@ from sqlml.arrow import floats, numbers, texts
 from sqlml.database import Database
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.functions.base import Call, Computed, Inline, TableFunction, refuse_threshold
+from sqlml.functions.examples import check_examples, nearest_item, place_of
 from sqlml.functions.measure import Rows
+from sqlml.functions.predict import prediction_items
 from sqlml.functions.scoring import Scored, predicted_code, register_function, scored
 from sqlml.kernels.types import F64
 from sqlml.models import MODELS
@@ -44,6 +46,18 @@ class ExplainSettings:
     threshold: float | None = option(None, "Cut-off of the larger of two labels; 0.5 by default.", low=0.0, high=1.0)
     integrated_gradients_num_steps: int = option(15, "Points of the integrated gradients (networks).", low=1)
     approx_feature_contrib: bool = option(False, "Faster, approximate contributions (trees).")
+    top_k_examples: int | None = option(
+        None, "Nearest training rows, of those that KEEP_EXAMPLES kept, in a column top_examples (ours).", low=1
+    )
+
+
+@dataclass(frozen=True)
+class ExampleSettings:
+    """Settings of ML.EXPLAIN_PREDICT for models without a label."""
+
+    top_k_examples: int = option(
+        5, "Nearest training examples per row, of those that KEEP_EXAMPLES kept (ours).", low=1
+    )
 
 
 @dataclass(frozen=True)
@@ -78,8 +92,9 @@ def explain_rows(
     request: ExplainRequest,
     threshold: float | None = None,
     span: Any = None,
+    more: tuple[tuple[str, str], ...] = (),
 ) -> Explained:
-    """Score the rows of a FROM item together with their attributions."""
+    """Score the rows of a FROM item together with their attributions, and `more` names."""
     explanation = MODELS[trained.model].explain(trained, request)
     score, label = explanation.score, trained.label
     let = list(score.let)
@@ -88,6 +103,7 @@ def explain_rows(
     let += explanation.let
     names = tuple(f"__a{i}" for i in range(len(explanation.parts)))
     let += zip(names, explanation.parts, strict=True)
+    let += more
     found = scored(database, trained, source, columns, span, replace(score, let=tuple(let)))
     vector = explanation.vector or f"[{', '.join(names)}]"
     return Explained(found, vector, names, explanation)
@@ -104,7 +120,8 @@ def _explain_predict(call: Call) -> Inline:
     request = ExplainRequest(steps=steps, approximate=settings.approx_feature_contrib)
     database = call.context.database
     data = call.data
-    rows = explain_rows(database, trained, data.sql, data.columns, request, settings.threshold, data.span)
+    let, nearest = _examples(call) if settings.top_k_examples is not None else ((), [])
+    rows = explain_rows(database, trained, data.sql, data.columns, request, settings.threshold, data.span, let)
     explanation, score = rows.explanation, rows.found.score
     top = top_function(trained, rows, min(settings.top_k_features, len(trained.design.features)))
     # The number of features is part of the name: another call may ask for more of them.
@@ -116,8 +133,28 @@ def _explain_predict(call: Call) -> Inline:
         f"{explanation.baseline} AS baseline_prediction_value",
         f"{explanation.value} AS prediction_value",
         f"{_error(rows)} AS approximation_error",
+        *nearest,
     ]
     return Inline(f"(SELECT {', '.join(items)}, {rows.found.rest} FROM {rows.found.sql})", rows.found.tables)
+
+
+def _examples(call: Call) -> tuple[tuple[tuple[str, str], ...], list[str]]:
+    """What the score must hold for the nearest examples, and their select item."""
+    check_examples(call)
+    database, trained = call.context.database, call.model
+    place, named = place_of(database, trained)
+    item = nearest_item(database, trained, place, named, call.settings.top_k_examples)
+    return (named,), [f"{item} AS top_examples"]
+
+
+def _explain_by_examples(call: Call) -> Inline:
+    """Models that only put rows into a space: the columns of ML.PREDICT, then the nearest examples."""
+    let, nearest = _examples(call)
+    data, score = call.data, call.kind.score(call.model)
+    more = replace(score, let=(*score.let, *let))
+    found = scored(call.context.database, call.model, data.sql, data.columns, data.span, more)
+    items = [*prediction_items(call, found), *nearest, found.rest]
+    return Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables)
 
 
 def _refuse_foreign(call: Call) -> None:
@@ -280,6 +317,15 @@ def _table(names: list[str], values: F64, classes: tuple[str, ...] | None, most:
     return compute
 
 
+_BY_EXAMPLES = TableFunction(
+    name="ML.EXPLAIN_PREDICT",
+    doc="Reduces rows and gives the nearest training examples.",
+    run=_explain_by_examples,
+    settings=ExampleSettings,
+    data="required",
+    asks="place",
+    tasks=frozenset({Task.REDUCTION}),
+)
 EXPLAIN_PREDICT = TableFunction(
     name="ML.EXPLAIN_PREDICT",
     doc="Predicts with a model and says what each feature contributed.",
@@ -288,6 +334,7 @@ EXPLAIN_PREDICT = TableFunction(
     data="required",
     asks="explain",
     tasks=SUPERVISED,
+    forms=(_BY_EXAMPLES,),
 )
 GLOBAL_EXPLAIN = TableFunction(
     name="ML.GLOBAL_EXPLAIN",

@@ -217,10 +217,16 @@ class Frozen:
             return np.asarray(sigmoid(raw[:, 0]))  # type: ignore[arg-type]
         return np.asarray(softmax(raw)) if task == "multiclass" else raw  # type: ignore[arg-type]
 
-    @one_blas_thread()
     def latent(self, X: F32, codes: I32, bags: Bags | None = None) -> F64:
         """Activations of the latent layer (n, units); CRELU gives the difference of its halves."""
-        last = self.network.latent
+        return self._hidden(X, codes, bags, self.network.latent)
+
+    def last(self, X: F32, codes: I32, bags: Bags | None = None) -> F64:
+        """Activations of the last hidden layer, like `latent`."""
+        return self._hidden(X, codes, bags, len(self.network.hidden) - 1)
+
+    @one_blas_thread()
+    def _hidden(self, X: F32, codes: I32, bags: Bags | None, last: int) -> F64:
         parts = []
         for r in Rows(X, codes, bags=bags).blocks():
             h = self._forward(r, stop=last + 1)[0][last]

@@ -12,7 +12,9 @@ import contextlib
 import ctypes
 import json
 import math
+import os
 import pathlib
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +26,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlml.errors import FormatError, TrainingError
-from sqlml.kernels.types import F32, F64
+from sqlml.kernels.types import F32, F64, I64
 
 #: "shares" fits the share of each class by squared error (a forest that votes), the others boost a likelihood.
 Objective = Literal["squared", "logistic", "softmax", "shares"]
@@ -53,6 +55,23 @@ class Page:
 
     def __len__(self) -> int:
         return len(self.y)
+
+
+def library() -> Any:
+    """XGBoost, whose threads sleep while they wait for each other.
+
+    As OpenMP comes they spin, which on a machine with other work makes trees of many small nodes several times slower;
+    alone they are as fast either way. The variable is read while the library is loaded, and only there.
+    """
+    if "xgboost" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        try:
+            import xgboost
+        finally:
+            os.environ.pop("OMP_WAIT_POLICY", None)
+    import xgboost
+
+    return xgboost
 
 
 def clipped(x: F64) -> F32:
@@ -213,7 +232,7 @@ def train(rows: Spool, held: Spool | None, settings: Settings, report: Report, *
     Raises:
         TrainingError: XGBoost refuses the data or runs out of memory.
     """
-    import xgboost as xgb
+    xgb = library()
 
     name, metric = _NAMES[settings.objective]
     parameters = {"objective": name, "eval_metric": metric, "verbosity": 0, **settings.parameters}
@@ -238,9 +257,9 @@ def train(rows: Spool, held: Spool | None, settings: Settings, report: Report, *
 
 
 def _reporter(metric: str, settings: Settings, report: Report) -> Any:
-    import xgboost as xgb
+    xgb = library()
 
-    class Reporter(xgb.callback.TrainingCallback):  # type: ignore[misc]
+    class Reporter(xgb.callback.TrainingCallback):  # type: ignore[misc, name-defined]
         """Hands every round on; True ends the training."""
 
         before = math.nan
@@ -284,7 +303,7 @@ def shares(found: F32) -> F64:
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     """XGBoost's own errors as a sentence, without its C++ stack."""
-    import xgboost as xgb
+    xgb = library()
 
     try:
         yield
@@ -319,7 +338,7 @@ def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[t
 
 def _matrix(rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: Any) -> Any:
     """The quantised rows; exact and approximate splits need the numbers themselves."""
-    import xgboost as xgb
+    xgb = library()
 
     categorical = any(settings.categorical)
     common: dict[str, Any] = {"nthread": settings.parameters.get("nthread"), "enable_categorical": categorical}
@@ -349,11 +368,11 @@ def _labels(y: F32, settings: Settings) -> F32:
 
 
 def _iterator(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> Any:
-    import xgboost as xgb
+    xgb = library()
 
     kinds = feature_types(settings.categorical)
 
-    class Pages(xgb.DataIter):  # type: ignore[misc]
+    class Pages(xgb.DataIter):  # type: ignore[misc, name-defined]
         """Hands the pages to XGBoost, as often as it asks."""
 
         def __init__(self) -> None:
@@ -379,7 +398,7 @@ def _iterator(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> An
 @lru_cache(maxsize=16)
 def load(raw: bytes) -> Any:
     """The booster, ready for prediction on one thread per caller. Raises `FormatError` when the bytes are damaged."""
-    import xgboost as xgb
+    xgb = library()
 
     try:
         booster = xgb.Booster(model_file=bytearray(raw))
@@ -393,8 +412,7 @@ def load(raw: bytes) -> Any:
 @lru_cache(maxsize=1)
 def _call() -> tuple[Any, Any, bytes]:
     """XGBoost's C function that scores a dense matrix, its check of return codes, the settings of a plain answer."""
-    from xgboost import core
-
+    core = library().core
     settings: dict[str, Any] = {"type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0, "cache_id": 0}
     settings |= {"missing": math.nan, "strict_shape": False}
     return core._LIB.XGBoosterPredictFromDense, core._check_call, json.dumps(settings).encode()
@@ -430,7 +448,7 @@ def rounds(raw: bytes) -> int:
 @lru_cache(maxsize=4)
 def _threaded(raw: bytes) -> Any:
     """The booster on all cores: contributions of 2,048 rows are work enough, and DuckDB asks for them one by one."""
-    import xgboost as xgb
+    xgb = library()
 
     load(raw)  # refuses damaged bytes
     return xgb.Booster(model_file=bytearray(raw))
@@ -438,12 +456,22 @@ def _threaded(raw: bytes) -> Any:
 
 def contributions(raw: bytes, X: F32, *, approximate: bool = False, categorical: tuple[bool, ...] = ()) -> F64:
     """(n, outputs, p + 1): what each column adds to the raw output (log odds, logit, number); the baseline last."""
-    import xgboost as xgb
+    xgb = library()
 
     kinds = feature_types(categorical)
     matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
     found = _threaded(raw).predict(matrix, pred_contribs=True, approx_contribs=approximate, validate_features=False)
     return np.asarray(found, np.float64).reshape(len(X), -1, X.shape[1] + 1)
+
+
+def leaves(raw: bytes, X: F32, categorical: tuple[bool, ...] = ()) -> I64:
+    """(n, trees): number of the leaf that each row reaches in each tree."""
+    xgb = library()
+
+    kinds = feature_types(categorical)
+    matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
+    found = load(raw).predict(matrix, pred_leaf=True, validate_features=False)
+    return np.asarray(found, np.int64).reshape(len(X), -1)
 
 
 def importance(raw: bytes, p: int, kind: Importance) -> F64:

@@ -16,7 +16,7 @@ from sqlml.encode import Encoding
 from sqlml.errors import DataError, OptionError
 from sqlml.kernels.mlp import Network, Rows
 from sqlml.kernels.types import F64
-from sqlml.models.base import Anomalies, Model, Score, Task, Trained, TrainingData
+from sqlml.models.base import Anomalies, Model, Place, Score, Task, Trained, TrainingData
 from sqlml.models.networks import (
     OPTIMIZERS,
     PROXIMAL,
@@ -124,6 +124,10 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
     def embedding(self, trained: Trained) -> str:
         """SQL of the latent vector over the score."""
         return "__f"
+
+    def place(self, trained: Trained) -> Place:
+        """The latent vector."""
+        return Place(self.embedding(trained))
 
     def reconstruction(self, trained: Trained) -> Score:
         """The errors of a row as three values, in the order of METRICS."""

@@ -17,7 +17,9 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 import pyarrow as pa
 
 from sqlml.encode import Design, Encoding
-from sqlml.errors import InternalError, OptionError
+from sqlml.errors import InternalError
+from sqlml.models.label import Label as Label
+from sqlml.models.label import class_weight
 from sqlml.models.profile import ColumnProfile
 from sqlml.models.shared_options import ClassWeightOptions as ClassWeightOptions
 from sqlml.models.shared_options import RegistryOptions as RegistryOptions
@@ -26,7 +28,7 @@ from sqlml.models.shared_options import TuningOptions as TuningOptions
 from sqlml.models.tuning import CLASSIFICATION_OBJECTIVES, REGRESSION_OBJECTIVES, Shared, Trial
 from sqlml.progress import Run
 from sqlml.relation import Relation
-from sqlml.schema import Column, quote_literal, quote_name
+from sqlml.schema import Column
 from sqlml.split import SplitPlan
 from sqlml.statistics import Products
 
@@ -42,45 +44,6 @@ class Task(enum.Enum):
     FORECASTING = "forecasting"
     CONTRIBUTION = "contribution analysis"
     TRANSFORM = "transform only"
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The label column of a supervised model.
-
-    Args:
-        name, sql_type: the column and its DuckDB type.
-        classes: for classifiers the labels as text, in ascending order of their own type; else ().
-        counts: training rows of each class.
-    """
-
-    name: str
-    sql_type: str
-    classes: tuple[str, ...] = ()
-    counts: tuple[int, ...] = ()
-
-    @property
-    def sql(self) -> str:
-        """The number that a regression fits."""
-        return f"{quote_name(self.name)}::DOUBLE"
-
-    @property
-    def code(self) -> str:
-        """SQL of the class index, from 0; NULL for a label that training did not have."""
-        texts = [quote_literal(c) for c in self.classes]
-        text = f"{quote_name(self.name)}::VARCHAR"
-        if len(texts) <= 12:
-            whens = " ".join(f"WHEN {t} THEN {i}" for i, t in enumerate(texts))
-            return f"(CASE {text} {whens} END)"
-        return f"(list_position([{', '.join(texts)}], {text}) - 1)"
-
-    def value(self, code: str) -> str:
-        """SQL of the label of a class index (SQL, from 0), in the type of the label column."""
-        if len(self.classes) == 2:
-            low, high = (f"CAST({quote_literal(c)} AS {self.sql_type})" for c in self.classes)
-            return f"(CASE WHEN {code} = 1 THEN {high} WHEN {code} = 0 THEN {low} END)"
-        texts = ", ".join(quote_literal(c) for c in self.classes)
-        return f"(CAST([{texts}] AS {self.sql_type}[]))[{code} + 1]"
 
 
 T = TypeVar("T")
@@ -229,6 +192,19 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model puts a row: near rows are alike to it (`top_k_examples` of ML.EXPLAIN_PREDICT).
+
+    Args:
+        vector: SQL of the coordinates as DOUBLE[] over the names of `Model.score`, or a function of the features.
+        measure: Euclidean distance, or the share of coordinates that differ.
+    """
+
+    vector: str | BatchFunction
+    measure: Literal["euclidean", "share"] = "euclidean"
+
+
+@dataclass(frozen=True, slots=True)
 class Anomalies:
     """How ML.DETECT_ANOMALIES judges a row.
 
@@ -347,6 +323,10 @@ class Model(Generic[O, S]):
         """How a prediction comes about (ML.EXPLAIN_PREDICT, ML.GLOBAL_EXPLAIN)."""
         raise self._lacks("explanation")
 
+    def place(self, trained: Trained) -> Place:
+        """Where a row lies in the model's own space (TOP_K_EXAMPLES)."""
+        raise self._lacks("embedding of rows")
+
     def approximates(self, options: O) -> bool:
         """Whether global attributions are the faster, approximate ones (trees)."""
         return False
@@ -427,6 +407,7 @@ class Trained:
         evaluation: what else the functions without data need (confusion counts, scores), as arrays.
         training_run: 0 for a new model, one more for each warm start.
         profile: how the values of the training columns (before TRANSFORM) were distributed.
+        examples: the rows that KEEP_EXAMPLES kept, as an Arrow stream; b"" when there are none.
     """
 
     dataset: str
@@ -454,6 +435,7 @@ class Trained:
     versions: Mapping[str, str]
     trials: tuple[Trial, ...] = ()
     profile: tuple[ColumnProfile, ...] = ()
+    examples: bytes = b""
 
     @property
     def path(self) -> str:
@@ -475,23 +457,3 @@ class Trained:
     def finished(self) -> tuple[Trial, ...]:
         """The trials whose models are kept."""
         return tuple(t for t in self.trials if t.state is not None)
-
-
-def class_weight(options: Any, label: Label | None) -> str | None:
-    """SQL of a row's weight by its class, or None."""
-    if label is None or not label.classes:
-        return None
-    if getattr(options, "auto_class_weights", False):
-        n, k = sum(label.counts), len(label.classes)
-        weights = [n / (k * c) for c in label.counts]
-    elif getattr(options, "class_weights", None):
-        table = dict(options.class_weights)
-        missing, extra = set(label.classes) - set(table), set(table) - set(label.classes)
-        if missing or extra:
-            what = f"lacks {', '.join(sorted(missing))}" if missing else f"names {', '.join(sorted(extra))}"
-            raise OptionError(f"CLASS_WEIGHTS must have one entry for every class. It {what}.")
-        weights = [table[c] for c in label.classes]
-    else:
-        return None
-    whens = " ".join(f"WHEN {i} THEN {quote_literal(float(w))}" for i, w in enumerate(weights))
-    return f"(CASE {label.code} {whens} END)"

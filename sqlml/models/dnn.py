@@ -19,6 +19,7 @@ from sqlml.models.base import (
     ExplainRequest,
     Explanation,
     Model,
+    Place,
     Score,
     SplitOptions,
     Task,
@@ -46,6 +47,7 @@ from sqlml.models.networks import (
     refuse_wide,
     rows_of_arrays,
     settings_of,
+    vector_function,
 )
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -140,6 +142,10 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         if many:
             return Score(vector="__f", function=function)
         return Score(("1.0 - __f", "__f") if state.network.task == "binary" else ("__f",), function=function)
+
+    def place(self, trained: Trained) -> Place:
+        """The last hidden layer."""
+        return Place(vector_function(trained, "place", "last"))
 
     def explain(self, trained: Trained, request: ExplainRequest) -> Explanation:
         steps = request.steps or trained.options.integrated_gradients_num_steps

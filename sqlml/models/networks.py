@@ -34,7 +34,7 @@ from sqlml.models.blocks import (
     sets,
     without_sets,
 )
-from sqlml.models.shared_options import TuningOptions
+from sqlml.models.shared_options import ExampleOptions, TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -58,7 +58,7 @@ _REGULARISED = Space(0.0, 10.0, "LOG")
 
 
 @dataclass(frozen=True)
-class NetworkOptions(TuningOptions, RegistryOptions):
+class NetworkOptions(TuningOptions, RegistryOptions, ExampleOptions):
     """Options that all networks have."""
 
     hidden_units: tuple[int, ...] | None = option(

@@ -22,6 +22,7 @@ from sqlml.models.base import (
     BatchFunction,
     Fixed,
     Model,
+    Place,
     RegistryOptions,
     Score,
     Task,
@@ -34,6 +35,7 @@ from sqlml.models.kmeans import ACCEPTS
 from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, cut_of, order_statistics, share_of, training_rows
 from sqlml.models.moments import BlockGram, Layout, known_moments, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
+from sqlml.models.shared_options import ExampleOptions
 from sqlml.options import option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -68,7 +70,7 @@ VARIANCE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class PcaOptions(RegistryOptions):
+class PcaOptions(RegistryOptions, ExampleOptions):
     """Options of PCA."""
 
     num_principal_components: int | None = option(None, "Number of components to keep.", low=1)
@@ -169,6 +171,10 @@ class Pca(Model[PcaOptions, PcaState]):
     def embedding(self, trained: Trained) -> str:
         """SQL of the components of a row as an array, over the score."""
         return self.score(trained).list()
+
+    def place(self, trained: Trained) -> Place:
+        """The components."""
+        return Place(self.embedding(trained))
 
     def anomalies(self, trained: Trained, contamination: float) -> Anomalies:
         """Rows whose reconstruction error is larger than most training rows'."""

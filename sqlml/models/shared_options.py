@@ -59,3 +59,15 @@ class TuningOptions:
     )
     hparam_tuning_objectives: tuple[str, ...] | None = option(None, "The metric to optimise; one only.")
     hparam_tuning_pruning: bool = option(True, "Stop trials early that cannot end better than most others (ours).")
+
+
+@dataclass(frozen=True)
+class ExampleOptions:
+    """What models with an embedding may keep of their rows (ours)."""
+
+    keep_examples: int | None = option(
+        None,
+        "Training rows that are stored with the model, drawn by the seed, for TOP_K_EXAMPLES; none by default (ours).",
+        low=1,
+        high=10_000,
+    )

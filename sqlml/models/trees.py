@@ -31,6 +31,7 @@ from sqlml.models.base import (
     Fixed,
     Label,
     Model,
+    Place,
     RegistryOptions,
     Score,
     SplitOptions,
@@ -38,7 +39,7 @@ from sqlml.models.base import (
     TrainingData,
 )
 from sqlml.models.glm import refuse_unknown_classes
-from sqlml.models.shared_options import TuningOptions
+from sqlml.models.shared_options import ExampleOptions, TuningOptions
 from sqlml.models.tree_columns import Columns, fit_columns, matrix, pages, scoring_arguments
 from sqlml.options import Space, option
 from sqlml.progress import Run
@@ -57,7 +58,7 @@ IMPORTANCE = (
 
 
 @dataclass(frozen=True)
-class TreeOptions(TuningOptions, SplitOptions, RegistryOptions):
+class TreeOptions(TuningOptions, SplitOptions, RegistryOptions, ExampleOptions):
     """Options of all tree models."""
 
     input_label_cols: tuple[str, ...] | None = option(None, "The label column; by default the column called label.")
@@ -292,6 +293,19 @@ class Trees(Model[Any, TreeState]):
         return Explanation(
             score, f"(__s * {baseline}{move})", f"(__s * {value}{move})", vector=signed, let=(("__s", sign),)
         )
+
+    def place(self, trained: Trained) -> Place:
+        """The leaf that the row reaches in each tree."""
+        state: TreeState = trained.state
+        design, columns, raw = trained.design, state.columns, state.booster
+
+        def run(*arrays: pa.Array) -> pa.Array:
+            return list_array(
+                kernel.leaves(raw, matrix(design, columns, arrays), columns.categorical).astype(np.float64)
+            )
+
+        arguments, _ = scoring_arguments(design, columns)
+        return Place(BatchFunction(run, arguments, "DOUBLE[]", "leaves"), "share")
 
     def explanation_function(self, trained: Trained, request: ExplainRequest) -> tuple[BatchFunction, Any]:
         """Rows -> [prediction or probabilities, one contribution per feature, baseline, value] as DOUBLE[]."""
