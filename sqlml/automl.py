@@ -41,6 +41,8 @@ PATIENCE = 30
 EXPLAINED, ORDERS = 100, 6
 #: The best trials that may become members.
 LIBRARY = 40
+#: A forest may take this share of the time that is left; so many trees tell how long one takes.
+_FOREST_SHARE, _PILOT = 0.25, 2
 _TREES = {"max_iterations": 300, "min_rel_progress": 1e-3}
 
 
@@ -58,6 +60,8 @@ class _Kind:
     data: TrainingData
     search: Search
     tried: int = 0
+    #: Of a forest: seconds for one tree. It is grown in one piece, which nothing can interrupt.
+    per_tree: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,9 @@ def _candidates(
         # The first trial of a type is its default; later ones may boost for longer.
         more = _TREES if kind.tried > 1 and kind.name.startswith("BOOSTED") else {}
         options = replace(kind.base, num_trials=None, **{**more, **point})
+        if kind.name.startswith("RANDOM_FOREST"):
+            options = _affordable(kind, options, deadline - time.monotonic(), run)
+            point = {**point, "num_parallel_tree": options.num_parallel_tree}
         detail = "" if not found else f"best {title.lower()} so far {abs(best):.6g}"
         number = len(trials) + 1
         shown = (("model_type", kind.name), ("settings", _settings(point)))
@@ -199,6 +206,27 @@ def _candidates(
                 best, since = item.value, 0
             run.report(number - 1, None if best == -np.inf else abs(float(best)))
     return found, trials
+
+
+def _affordable(kind: _Kind, options: Any, left: float, run: Run) -> Any:
+    """A forest of as many trees as a part of the time that is left can grow."""
+    if not kind.per_tree:
+        few = replace(options, num_parallel_tree=_PILOT)
+        for _ in range(2):  # the first one reads the rows too
+            begin = time.monotonic()
+            kind.model.train(kind.data, few, Run(seed=run.seed, model=run.model, listeners=(_hearing(run),)))
+            kind.per_tree = (time.monotonic() - begin) / _PILOT
+    most = int(_FOREST_SHARE * max(0.0, left) / kind.per_tree)
+    return replace(options, num_parallel_tree=max(_PILOT, min(options.num_parallel_tree, most)))
+
+
+def _hearing(run: Run) -> Callable[[Progress], object]:
+    """A listener that only lets the statement be cancelled."""
+
+    def listen(event: Progress) -> None:
+        run.tell(event.stage)
+
+    return listen
 
 
 def _settings(point: dict[str, Any]) -> str:
