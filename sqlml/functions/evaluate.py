@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlml.arrow import floats
-from sqlml.errors import OptionError
+from sqlml.errors import DataError, OptionError, SchemaError
 from sqlml.functions.base import (
     Call,
     Computed,
@@ -96,7 +96,11 @@ def _number(value: float | None) -> float:
 def _measure(call: Call) -> Mapping[str, float | None]:
     label = call.model.label
     if label is None or call.kind.task not in SUPERVISED:
-        return call.kind.measure(call.model, input_relation(call))
+        try:
+            return call.kind.measure(call.model, input_relation(call))
+        except (DataError, SchemaError) as error:
+            error.span = error.span or call.data.span
+            raise
     rows, found = score_source(call)
     if not label.classes:
         return regression_metrics(rows, found, label)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from sqlml.encode import bind_columns
 from sqlml.errors import SchemaError
 from sqlml.functions.base import Call, Inline, TableFunction, refuse_trials
 from sqlml.functions.scoring import scored
-from sqlml.models.matrix_factorization import factor_tables, prediction_name, score_sql
+from sqlml.models.matrix_factorization import factor_tables, id_sql, lookup_sql, prediction_name, score_sql
 from sqlml.options import option
-from sqlml.schema import Column, find, quote_name
+from sqlml.schema import Column, find, quote_name, same_name
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,30 @@ def _select(call: Call, user: str, item: str) -> str:
 
 
 def _all_pairs(call: Call) -> Inline:
+    o = call.model.options
     u, i, tables = _tables(call)
-    return Inline(f"(SELECT {_select(call, 'u.key', 'i.key')} FROM {u} AS u CROSS JOIN {i} AS i)", tables)
+    columns = _select(call, id_sql(call.model, o.user_col, "u.key"), id_sql(call.model, o.item_col, "i.key"))
+    return Inline(f"(SELECT {columns} FROM {u} AS u CROSS JOIN {i} AS i)", tables)
 
 
 def _one_side(call: Call, known: Column, *, is_user: bool) -> Inline:
     """The ids that are given, those without factors with zeros, by all of the other side."""
+    o, source = call.model.options, call.data
+    name = o.user_col if is_user else o.item_col
+    own_input = [c for c in call.model.inputs if same_name(c.name, name)]
+    bind_columns(own_input, source.columns, call.model.path, source.span)
     u, i, tables = _tables(call)
     own, other = (u, i) if is_user else (i, u)
     mine, rest = ("u", "i") if is_user else ("i", "u")
     ids = f"s.{quote_name(known.name)}"
     k = call.model.state.users.shape[1]
     zeros = f"array_value({', '.join(['0.0::FLOAT'] * k)})"
+    key = lookup_sql(call.model, name, ids)
     found = f"{ids} AS id, coalesce(t.f, {zeros}) AS f, coalesce(t.b, 0.0::FLOAT) AS b"
-    given = f"(SELECT {found} FROM {call.data.sql} AS s LEFT JOIN {own} AS t ON {ids} = t.key)"
-    columns = _select(call, "u.id", "i.key") if is_user else _select(call, "u.key", "i.id")
+    given = f"(SELECT {found} FROM {source.sql} AS s LEFT JOIN {own} AS t ON {key} = t.key)"
+    user = "u.id" if is_user else id_sql(call.model, o.user_col, "u.key")
+    item = id_sql(call.model, o.item_col, "i.key") if is_user else "i.id"
+    columns = _select(call, user, item)
     return Inline(f"(SELECT {columns} FROM {given} AS {mine} CROSS JOIN {other} AS {rest})", tables)
 
 

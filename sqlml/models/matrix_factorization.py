@@ -131,7 +131,8 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
             raise OptionError("WALS_ALPHA must be given only with FEEDBACK_TYPE='IMPLICIT'.")
         names = (options.user_col, options.item_col, options.rating_col)
         if len({n.casefold() for n in names}) < 3:
-            raise OptionError(f"USER_COL, ITEM_COL and RATING_COL must differ. Got {', '.join(names)}.")
+            word, *rest = sorted(("USER_COL", "ITEM_COL", "RATING_COL"), key=lambda w: w.lower() not in given)
+            raise OptionError(f"{word} must differ from {' and '.join(rest)}. Got {', '.join(names)}.")
         for name, what in zip(names, ("USER_COL", "ITEM_COL", "RATING_COL"), strict=True):
             column = find(columns, name)
             if column is None:
@@ -150,8 +151,10 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
             )
 
     def train(self, data: TrainingData, options: FactorOptions, run: Run) -> FactorState:
-        table = data.once("ratings", lambda: _read(data.train, options))
+        ids = (_id_sql(data.columns, options.user_col), _id_sql(data.columns, options.item_col))
+        table = data.once("ratings", lambda: _read(data.train, options, ids))
         _refuse_nulls(table, options)
+        _refuse_infinite(table, options)
         if not table.num_rows:
             raise DataError("the training query must return at least one rating. Got none.")
         user_ids, users = _encode(table.column("u"))
@@ -169,7 +172,7 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         )
         held = None
         if data.evaluation is not None:
-            held = _coded(_read(data.evaluation, options), user_ids, item_ids)
+            held = _coded(_read(data.evaluation, options, ids), user_ids, item_ids)
         found = factorize(ratings, settings, run.generator(), evaluation=held, report=run.report)
         return FactorState(
             found.users,
@@ -185,7 +188,10 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         """The score of the user and the item of a row; a side that is not known counts as 0."""
         users, items = factor_tables(trained)
         o = trained.options
-        lookups = (Lookup("__u", quote_name(o.user_col), users), Lookup("__i", quote_name(o.item_col), items))
+        lookups = (
+            Lookup("__u", lookup_sql(trained, o.user_col, quote_name(o.user_col)), users),
+            Lookup("__i", lookup_sql(trained, o.item_col, quote_name(o.item_col)), items),
+        )
         sql = score_sql(trained, "__u_b", "__u_f", "__i_b", "__i_f")
         return Score(("__score",), let=(("__score", sql),), lookups=lookups)
 
@@ -212,7 +218,9 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         if rating is None or rating.kind is not Kind.NUMERIC:
             text = f"the input of ML.EVALUATE must have the numeric column {trained.options.rating_col}."
             raise SchemaError(text)
-        table = _read(data, trained.options)
+        o = trained.options
+        ids = (lookup_sql(trained, name, quote_name(name)) for name in (o.user_col, o.item_col))
+        table = _read(data, o, tuple(ids))
         users, items, r = _coded(table, _ids(state.user_ids), _ids(state.item_ids))
         if not len(r):
             raise DataError("the evaluation must have at least one row with a rating.")
@@ -295,6 +303,25 @@ def score_sql(trained: Trained, user_bias: str, user: str, item_bias: str, item:
     return f"{quote_literal(float(trained.state.intercept))} + {part(user_bias)} + {part(item_bias)} + {dot}"
 
 
+def lookup_sql(trained: Trained, name: str, sql: str) -> str:
+    """An id as it stands in the factor tables, from SQL of a value; NULL when it cannot be one.
+
+    A text may come for a date and the other way round; whole numbers are compared with whatever number comes.
+    """
+    column = find(trained.inputs, name)
+    assert column is not None
+    if column.kind is Kind.NUMERIC and not _as_text(column):
+        return sql
+    return f"TRY_CAST({sql} AS {column.sql_type}){'::VARCHAR' if _as_text(column) else ''}"
+
+
+def id_sql(trained: Trained, name: str, sql: str) -> str:
+    """An id of a factor table in the type of the training column."""
+    column = find(trained.inputs, name)
+    assert column is not None
+    return f"{sql}::{column.sql_type}" if _as_text(column) else sql
+
+
 _TABLES: OrderedDict[str, tuple[pa.Table, pa.Table]] = OrderedDict()
 
 
@@ -343,11 +370,11 @@ def _lists(values: F64) -> pa.Array:
 # ---------------------------------------------------------------- reading ratings
 
 
-def _read(rows: Relation, options: FactorOptions) -> pa.Table:
-    """Columns u, i (ids in their own type) and r (DOUBLE)."""
+def _read(rows: Relation, options: FactorOptions, ids: tuple[str, ...]) -> pa.Table:
+    """Columns u, i (ids, from their SQL) and r (DOUBLE)."""
     wanted = {
-        "u": _id_sql(rows.columns, options.user_col),
-        "i": _id_sql(rows.columns, options.item_col),
+        "u": ids[0],
+        "i": ids[1],
         "r": f"{quote_name(options.rating_col)}::DOUBLE",
     }
     batches = list(rows.batches(wanted))
@@ -359,12 +386,17 @@ def _read(rows: Relation, options: FactorOptions) -> pa.Table:
 
 
 def _id_sql(columns: Sequence[Column], name: str) -> str:
-    """An id as SQL: types that Arrow has no exact equal of become text."""
     column = find(columns, name)
     assert column is not None
-    plain = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP"}
-    sql = quote_name(column.name)
-    return sql if column.type.name in plain else f"{sql}::VARCHAR"
+    return quote_name(column.name) + ("::VARCHAR" if _as_text(column) else "")
+
+
+def _as_text(column: Column) -> bool:
+    """Whether ids of this type are kept as text: Arrow has no exact equal."""
+    return column.type.name not in _PLAIN
+
+
+_PLAIN = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP"})
 
 
 def _refuse_nulls(table: pa.Table, options: FactorOptions) -> None:
@@ -374,6 +406,11 @@ def _refuse_nulls(table: pa.Table, options: FactorOptions) -> None:
             rows = "1 row has" if missing == 1 else f"{missing} rows have"
             hint = f"add WHERE {name} IS NOT NULL."
             raise DataError(f"the column {name} must not be NULL. {rows} no value.", hint=hint)
+
+
+def _refuse_infinite(table: pa.Table, options: FactorOptions) -> None:
+    if table.num_rows and not pc.all(pc.is_finite(table.column("r"))).as_py():
+        raise DataError(f"the column {options.rating_col} must be finite. Some row has NaN or an infinite value.")
 
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, I64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sqlml
+from sqlml.errors import SchemaError
 from sqlml.models import matrix_factorization
 
 
@@ -192,7 +193,7 @@ REFUSED = [
     ("SELECT user, item, 'x' AS rating FROM ratings", {}, "rating of RATING_COL must be numeric. Got STRING"),
     ("SELECT [user] AS user, item, rating FROM ratings", {}, "user of USER_COL must be an id"),
     ("SELECT * FROM ratings", {"user_col": "'who'"}, "must have the column who of USER_COL"),
-    ("SELECT * FROM ratings", {"item_col": "'user'"}, "USER_COL, ITEM_COL and RATING_COL must differ"),
+    ("SELECT * FROM ratings", {"item_col": "'user'"}, "ITEM_COL must differ from USER_COL and RATING_COL"),
     ("SELECT * FROM ratings", {"wals_alpha": "2"}, "WALS_ALPHA must be given only with FEEDBACK_TYPE='IMPLICIT'"),
     ("SELECT * FROM ratings", {"num_factors": "1"}, "NUM_FACTORS must be from 2 to 200"),
     ("SELECT * FROM ratings", {"feedback_type": "'BOTH'"}, "FEEDBACK_TYPE must be one of EXPLICIT, IMPLICIT"),
@@ -236,3 +237,57 @@ def test_recommend_is_for_recommenders(penguins):
     rows(penguins, f"CREATE MODEL m {options} AS {source}")
     with pytest.raises(sqlml.Error, match=r"ML\.RECOMMEND does not work on LINEAR_REG models"):
         rows(penguins, "SELECT * FROM ML.RECOMMEND(MODEL m)")
+
+
+@pytest.mark.parametrize(
+    ("user", "item"),
+    [
+        ("DATE_ADD(DATE '2020-01-01', INTERVAL user DAY)", "TIMESTAMP_SECONDS(LENGTH(item) * 100 + user)"),
+        ("CAST(user AS NUMERIC) / 4", "CAST(item AS BYTES)"),
+        ("user + 0.5", "DATETIME '2020-01-01 10:00:00'"),
+        ("TIME(MOD(user, 24), 0, 0)", "user > 20"),
+    ],
+)
+def test_ids_come_back_in_their_types(con, user, item):
+    source = f"SELECT {user} AS user, {item} AS item, AVG(rating) AS rating FROM ratings GROUP BY 1, 2"
+    create(con, num_factors=2, source=source)
+    pairs = rows(con, f"SELECT user, item, predicted_rating FROM ML.RECOMMEND(MODEL mf, ({source}))")
+    expected = {(u, i): score for u, i, score in pairs}
+    assert len(expected) == rows(con, f"SELECT COUNT(*) FROM ({source})")[0][0]
+    for data in ("", f", (SELECT DISTINCT user FROM ({source}))", f", (SELECT DISTINCT item FROM ({source}))"):
+        found = rows(con, f"SELECT user, item, predicted_rating FROM ML.RECOMMEND(MODEL mf{data})")
+        known = {(u, i): score for u, i, score in found if (u, i) in expected}
+        assert known == expected
+    assert rows(con, f"SELECT * FROM ML.EVALUATE(MODEL mf, ({source}))") == [
+        pytest.approx(rows(con, "SELECT * FROM ML.EVALUATE(MODEL mf)")[0], nan_ok=True)
+    ]
+    one = f"SELECT COUNT(*) FROM ML.RECOMMEND(MODEL mf) JOIN (SELECT MIN(user) AS user FROM ({source})) USING (user)"
+    assert rows(con, one)[0][0] == rows(con, f"SELECT COUNT(DISTINCT item) FROM ({source})")[0][0]
+
+
+def test_an_id_of_another_type_is_refused_or_unknown(con):
+    create(con, num_factors=2)
+    with pytest.raises(SchemaError, match="user was INT64, is STRING") as caught:
+        rows(con, "SELECT * FROM ML.RECOMMEND(MODEL mf, (SELECT 'x' AS user))")
+    assert caught.value.span is not None
+    unknown = rows(con, "SELECT predicted_rating FROM ML.RECOMMEND(MODEL mf, (SELECT 'nobody' AS item)) WHERE user = 3")
+    dated = rows(
+        con, "SELECT predicted_rating FROM ML.RECOMMEND(MODEL mf, (SELECT DATE '2020-01-01' AS item, 3 AS user))"
+    )
+    assert dated == unknown
+    halves = (
+        "SELECT COUNT(DISTINCT predicted_rating) FROM ML.RECOMMEND(MODEL mf, (SELECT * FROM UNNEST([7.5, -1]) AS user))"
+    )
+    assert rows(con, halves + " WHERE item = 'i3'") == [(1,)]
+
+
+def test_the_place_of_bad_ratings_and_of_bad_input(con):
+    text = "CREATE MODEL m2 OPTIONS(model_type='MATRIX_FACTORIZATION') AS SELECT user, item, "
+    with pytest.raises(sqlml.DataError, match="the column rating must be finite") as caught:
+        rows(con, text + "IF(user = 3, CAST('inf' AS FLOAT64), rating) AS rating FROM ratings")
+    assert caught.value.span is not None
+    create(con, num_factors=2)
+    statement = "SELECT * FROM ML.EVALUATE(MODEL mf, (SELECT user, item FROM ratings))"
+    with pytest.raises(SchemaError, match="the numeric column rating") as found:
+        rows(con, statement)
+    assert found.value.span is not None and statement[found.value.span.start :].startswith("SELECT user, item")
