@@ -16,12 +16,16 @@ from sqlml.kernels.types import F64, I64
 Measure = Literal["euclidean", "share"]
 #: Distances that are held in memory at once.
 _CELLS = 2**21
+#: Distances that are counted together: two bytes each, within the second-level cache.
+_CACHED = 2**17
 #: Candidates beyond k that are measured again exactly: products of large coordinates round.
 _SPARE = 16
 
 
 def nearest(X: NDArray[Any], E: NDArray[Any], k: int, measure: Measure) -> tuple[I64, F64]:
     """The k nearest points of E (m, d) for each row of X (n, d); of equally near ones the first in E.
+
+    For shares the coordinates are whole numbers, fewer than 65,536 of them.
 
     Returns:
         Indices into E and distances, both (n, min(k, m)), the nearest first. A share is from 0 to 1.
@@ -49,11 +53,19 @@ def _euclidean(X: F64, E: F64, k: int) -> tuple[I64, F64]:
 
 
 def _shares(X: NDArray[Any], E: NDArray[Any], k: int) -> tuple[I64, F64]:
-    """Coordinates that differ are counted one by one; the index breaks ties as part of the number."""
+    """Coordinates that agree are counted one by one, in blocks that stay in the cache; the index breaks ties."""
     m, d = E.shape
-    differ = np.zeros((len(X), m), np.int64)
-    for x, e in zip(X.T, E.T, strict=True):
-        differ += x[:, None] != e
-    differ = differ * m + np.arange(m)
-    best = np.sort(np.partition(differ, k - 1, axis=1)[:, :k], axis=1)
+    kind = np.int16 if max(X.max(initial=0), E.max(initial=0)) < 2**15 else np.int32
+    X, E = (np.ascontiguousarray(a.T, kind) for a in (X, E))
+    rows = max(1, _CACHED // m)
+    parts = []
+    for i in range(0, X.shape[1], rows):
+        block = X[:, i : i + rows]
+        agree, same = np.zeros((block.shape[1], m), np.uint16), np.empty((block.shape[1], m), np.bool_)
+        for x, e in zip(block, E, strict=True):
+            np.equal(x[:, None], e, out=same)
+            agree += same.view(np.uint8)
+        differ = (d - agree.astype(np.int64)) * m + np.arange(m)
+        parts.append(np.sort(np.partition(differ, k - 1, axis=1)[:, :k], axis=1))
+    best = np.concatenate(parts)
     return best % m, (best // m) / d
