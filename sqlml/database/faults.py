@@ -53,7 +53,7 @@ def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
     guarded = guard_error(str(error))
     if guarded is not None:
         return guarded
-    text = bare_sentence(str(error))
+    text = bare_sentence(str(error)).replace("'not a whole number: ", "'")
     if "lock" in text and "Conflicting" in text:
         hint = "close the other program, or have both open the file read-only."
         return errors.OperationalError("the database file is locked by another process.", hint=hint)

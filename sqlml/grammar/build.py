@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from lark import Lark, Token, Transformer, UnexpectedToken, v_args
+from lark.exceptions import VisitError
 from sqlglot.tokens import TokenType
 
 from sqlml.errors import ParseError, Span
@@ -130,7 +131,10 @@ class _Parser:
             last = tokens[end - 1].span
             raise unexpected(error.token, error.accepts or error.expected, self.text, last) from None
         whole = Span(tokens[begin].start, tokens[end - 1].end)
-        return _Build(whole).transform(tree)
+        try:
+            return _Build(whole).transform(tree)
+        except VisitError as error:  # lark's wrapping of what a rule raises
+            raise error.orig_exc from None
 
 
 def _span(items: list[Any], default: Span) -> Span:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from sqlml.errors import DatabaseError, Error, Span, did_you_mean
+from sqlml.errors import DatabaseError, Error, ProgrammingError, Span, did_you_mean
 from sqlml.guards import guard_error
+from sqlml.plan.sentences import near_function, reworded
 from sqlml.plan.session import Session
 
 _COLUMN = re.compile(r'Referenced column "([^"]+)" (?:not found|was not found)|does not have a column named "([^"]+)"')
@@ -24,13 +25,19 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
     if marked is not None:
         return marked
     message = error.message
+    if sentence := reworded(message, text[span.start : span.end]):
+        kind = type(error) if sentence.keeps else ProgrammingError
+        found: Error = kind(sentence.text, hint=sentence.hint)
+        places = (find_word(text, word, span) for word in sentence.words)
+        found.span = next((p for p in places if p is not None), span)
+        return found
     if match := _COLUMN.search(message):
         name = match[1] or match[2]
         known = re.findall(r'"([^"]+)"', candidates[1]) if (candidates := _CANDIDATES.search(message)) else []
         known = [k for k in known if "__" not in k]
         hint = did_you_mean(name, [k.rsplit(".", 1)[-1] for k in known])
         if hint is None and known:
-            hint = f"the columns are {', '.join(dict.fromkeys(known))}."
+            hint = f"the nearest names are {', '.join(dict.fromkeys(known))}."
         return _named(error, f"the column {name} does not exist.", name, text, span, hint)
     if match := _TABLE.search(message):
         name = (match[1] or match[2]).strip('"!')
@@ -39,23 +46,27 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
         if dataset and dataset.casefold() not in schemas:
             hint = f"CREATE SCHEMA {dataset}"
             return _named(error, f"the dataset {dataset} does not exist.", name, text, span, hint)
-        tables = [t for _, s, t in session.database.tables()] + [f"{s}.{t}" for _, s, t in session.database.tables()]
-        return _named(error, f"the table {name} does not exist.", name, text, span, did_you_mean(name, tables))
+        return _named(error, f"the table {name} does not exist.", name, text, span, _near_table(name, session))
     if match := _SCHEMA.search(message):
         name = (match[1] or match[2]).strip('"!.').rsplit(".", 1)[-1]
         return _named(error, f"the dataset {name} does not exist.", name, text, span, f"CREATE SCHEMA {name}")
     if match := _FUNCTION.search(message):
         name = match[1].strip('"!')
-        return _named(error, f"the function {name} does not exist.", name, text, span, _suggested(message))
+        return _named(error, f"the function {name} does not exist.", name, text, span, near_function(name))
     if match := _NEAR.search(message):
         return _named(error, "the statement is not valid SQL.", match[1] or "", text, span, None)
     error.span = span
     return error
 
 
-def _suggested(message: str) -> str | None:
-    match = re.search(r'Did you mean "([^"]+)"', message)
-    return f"did you mean {match[1]}?" if match else None
+def _near_table(name: str, session: Session) -> str | None:
+    """The table meant, with its dataset where the same name lies in another one."""
+    last = name.rsplit(".", 1)[-1]
+    tables = [(s, t) for _, s, t in session.database.tables() if s != "sqlml"]
+    elsewhere = [f"{s}.{t}" for s, t in tables if t.casefold() == last.casefold()]
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    return did_you_mean(name, [t for _, t in tables] + [f"{s}.{t}" for s, t in tables])
 
 
 def _named(error: Error, message: str, name: str, text: str, span: Span, hint: str | None) -> Error:
@@ -64,13 +75,21 @@ def _named(error: Error, message: str, name: str, text: str, span: Span, hint: s
     return found
 
 
+_ASIDE = re.compile(r"/\*.*?\*/|(?:--|#)[^\n]*|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.S)
+
+
 def find_word(text: str, word: str, span: Span) -> Span | None:
-    """Where a name stands in a range of the text, in any case and quoting; the last part of a dotted name too."""
-    for candidate in (word, word.rsplit(".", 1)[-1]):
-        if not candidate:
-            continue
-        pattern = re.compile(rf"(?<![\w.]){re.escape(candidate)}(?!\w)|\b{re.escape(candidate)}\b", re.I)
-        match = pattern.search(text, span.start, span.end)
-        if match:
-            return Span(match.start(), match.end())
+    """Where a name stands in a range of the text, in any case and quoting; the last part of a dotted name too.
+
+    Comments and quoted texts count only where the name stands nowhere else.
+    """
+    plain = _ASIDE.sub(lambda m: " " * len(m[0]), text[span.start : span.end])
+    for searched in (plain, text[span.start : span.end]):
+        for candidate in (word, word.rsplit(".", 1)[-1]):
+            if not candidate:
+                continue
+            pattern = re.compile(rf"(?<![\w.]){re.escape(candidate)}(?!\w)|\b{re.escape(candidate)}\b", re.I)
+            match = pattern.search(searched)
+            if match:
+                return Span(span.start + match.start(), span.start + match.end())
     return None

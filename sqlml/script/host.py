@@ -25,6 +25,7 @@ class Engine:
     """Runs the pieces of scripts in a session."""
 
     session: Session
+    text: str
     listeners: Sequence[Listener] = ()
     registered: list[str] = field(default_factory=list)
 
@@ -49,9 +50,12 @@ class Engine:
                 raise locate(error, executor.text, statement.span, self.session) from None
         return Rows(tuple(c.name for c in columns), tuple(c.sql_type for c in columns), tuple(found))
 
-    def plain(self, sql: str) -> list[tuple[Any, ...]]:
-        """Runs DuckDB text of our own."""
-        return self.session.database.execute(sql)
+    def plain(self, sql: str, span: Span | None = None) -> list[tuple[Any, ...]]:
+        """Runs DuckDB text of our own, made from the script's text at `span`."""
+        try:
+            return self.session.database.execute(sql)
+        except Error as error:
+            raise (locate(error, self.text, span, self.session) if span else error) from None
 
     def _prepare(self, piece: Piece) -> tuple[Executor, Statement]:
         before, start = piece.source[: piece.span.start], piece.span.start
@@ -87,5 +91,5 @@ def run_script(
     session: Session, text: str, parameters: Parameters, listeners: Sequence[Listener], registered: list[str]
 ) -> object:
     """Runs a whole script; returns the `Result` of its last statement, None when it ran none."""
-    engine = Engine(session, listeners, registered)
+    engine = Engine(session, text, listeners, registered)
     return Interpreter(engine, text, session.procedures, parameters).execute()

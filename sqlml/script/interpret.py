@@ -81,7 +81,7 @@ class Host(Protocol):
     def rows(self, piece: Piece, variables: Mapping[str, str], most: int | None = None) -> Rows:
         """The rows of a query (at most `most`)."""
 
-    def plain(self, sql: str) -> list[tuple[Any, ...]]:
+    def plain(self, sql: str, span: Span | None = None) -> list[tuple[Any, ...]]:
         """Runs DuckDB text of our own."""
 
 
@@ -418,7 +418,7 @@ class Interpreter:
             self.put(target, value, kind)
 
     def _create_function(self, node: CreateFunction) -> None:
-        self.host.plain(routines.function_sql(node, self.source))
+        self.host.plain(routines.function_sql(node, self.source), node.span)
 
     def _drop(self, node: DropRoutine) -> None:
         if node.kind != "procedure":

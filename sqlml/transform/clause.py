@@ -26,7 +26,8 @@ from sqlml.transform.functions import PREPROCESS
 from sqlml.transform.rewrite import raw, take_call
 from sqlml.translate.build import span_of
 from sqlml.translate.context import Context
-from sqlml.translate.read import MARK, Reader
+from sqlml.translate.misplaced import MARK
+from sqlml.translate.read import Reader
 from sqlml.translate.rewrite import rewrite as translate_tree
 
 _HOLE = re.compile(r"__sqlml_fitted_(\d+)__")

@@ -15,7 +15,7 @@ from sqlml.translate.build import cast
 from sqlml.translate.context import Context
 from sqlml.translate.dates import rewrite_extract
 from sqlml.translate.expressions import wide
-from sqlml.translate.read import MARK
+from sqlml.translate.misplaced import MARK
 from sqlml.translate.tables import random_column, rewrite_table, unnest_path
 from sqlml.translate.types import positional
 from sqlml.translate.unnest import flatten, rewrite_unnest
@@ -293,7 +293,7 @@ def _unnest(node: exp.Expression, context: Context) -> exp.Expression:
         return node
     if isinstance(node.parent, exp.Join):
         node.parent.meta["sqlml_unnest"] = True
-    return rewrite_unnest(node)
+    return rewrite_unnest(node, context.span(node))
 
 
 RULES: dict[type[exp.Expression], Callable[[exp.Expression, Context], exp.Expression]] = {

@@ -18,11 +18,9 @@ from sqlglot.errors import ParseError as GlotParseError
 from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
-from sqlml.errors import NotSupportedError, ParseError, Span
+from sqlml.errors import Error, NotSupportedError, ParseError, Span
 from sqlml.translate.literals import decode
-
-MARK = "__SQLML_CALL_"
-"""Stands before the name of a call that is ours to translate: a plain word, for sqlglot parses names again."""
+from sqlml.translate.misplaced import MARK, misplaced
 
 _NOT_CALLS = frozenset(
     """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
@@ -234,7 +232,7 @@ class Reader:
         except RecursionError:
             raise ParseError("the statement must not be nested so deeply.", span=self._span(0, len(sql))) from None
 
-    def _syntax_error(self, problem: GlotParseError, tokens: list[Token], sql: str) -> ParseError:
+    def _syntax_error(self, problem: GlotParseError, tokens: list[Token], sql: str) -> Error:
         details = problem.errors[0] if problem.errors else {}
         place = (details.get("line"), details.get("col"))
         at = next((i for i, t in enumerate(tokens) if (t.line, t.col) == place), len(tokens) - 1)
@@ -243,7 +241,7 @@ class Reader:
         unfinished = text not in (")", "]") and "Unexpected" not in str(details.get("description"))
         if at == len(tokens) - 1 and unfinished:
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))
-        return ParseError(f"{text} must not stand here.", span=self._token_span(token))
+        return misplaced(tokens, at, self._token_span(token))
 
     def _token_span(self, token: Token) -> Span:
         return self._span(token.start, token.end + 1)

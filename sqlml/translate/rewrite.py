@@ -16,7 +16,7 @@ from sqlml.translate import expressions, queries, statements, types
 from sqlml.translate.build import to_duckdb
 from sqlml.translate.context import Context, take_apart
 from sqlml.translate.functions import translate_call
-from sqlml.translate.read import MARK
+from sqlml.translate.misplaced import MARK
 
 Rule = Callable[[exp.Expression, Context], exp.Expression]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from sqlml.errors import ParseError, Span
 from sqlml.translate.build import call
 from sqlml.translate.build import template as _template
 
@@ -74,9 +75,12 @@ def _qualify(select: exp.Expression | None, unnest: exp.Expression, name: str) -
             column.set("table", exp.to_identifier(name, quoted=True))
 
 
-def rewrite_unnest(node: exp.Expression) -> exp.Expression:
+def rewrite_unnest(node: exp.Expression, span: Span | None = None) -> exp.Expression:
     """UNNEST(a) [AS x] [WITH OFFSET [AS o]] as a (lateral) subquery of DuckDB."""
     array = node.expressions[0]
+    if isinstance(node.parent, exp.Alias) or (isinstance(node.parent, exp.Select) and node.arg_key == "expressions"):
+        hint = "write FROM t, UNNEST(t.x) AS element, and select the element."
+        raise ParseError("UNNEST must stand in FROM.", span=span, hint=hint)
     alias = node.args.get("alias")
     names = (alias.args.get("columns") or ([alias.this] if alias.this else [])) if alias is not None else []
     name = names[0].name if names else ""

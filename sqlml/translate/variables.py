@@ -7,7 +7,7 @@ from sqlglot import exp
 from sqlml.errors import NameError
 from sqlml.translate.build import call, parse_duckdb
 from sqlml.translate.context import Context
-from sqlml.translate.read import MARK
+from sqlml.translate.misplaced import MARK
 
 _PART_FUNCTIONS = ("_DIFF", "_TRUNC", "LAST_DAY")
 _PARTS = frozenset(

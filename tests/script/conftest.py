@@ -54,7 +54,7 @@ class PlainHost:
         rows = cursor.fetchall() if most is None else cursor.fetchmany(most)
         return Rows(tuple(n for n, _ in described), tuple(t for _, t in described), tuple(rows))
 
-    def plain(self, sql: str) -> list[tuple[Any, ...]]:
+    def plain(self, sql: str, span: Any = None) -> list[tuple[Any, ...]]:
         try:
             return self.con.execute(sql).fetchall()
         except duckdb.Error as error:

@@ -306,7 +306,7 @@ AS SELECT body_mass_g, clumen FROM penguins
 ProgrammingError: the column clumen does not exist.
   4 | AS SELECT body_mass_g, clumen FROM penguins
                              ^^^^^^
-Hint: the columns are culmen_depth_mm, culmen_length_mm, flipper_length_mm, island.
+Hint: the nearest names are culmen_depth_mm, culmen_length_mm, flipper_length_mm, island.
 
 
 
@@ -379,6 +379,7 @@ AS SELEC 1
 SyntaxError: 1 must not stand here.
   4 | AS SELEC 1
                ^
+Hint: did you mean SELECT?
 
 
 
@@ -570,7 +571,7 @@ SELECT prdicted FROM ML.PREDICT(MODEL d.m, TABLE penguins)
 ProgrammingError: the column prdicted does not exist.
   2 | SELECT prdicted FROM ML.PREDICT(MODEL d.m, TABLE penguins)
              ^^^^^^^^
-Hint: the columns are predicted_body_mass_g, species, flipper_length_mm.
+Hint: the nearest names are predicted_body_mass_g, species, flipper_length_mm.
 
 
 
@@ -642,7 +643,7 @@ Hint: did you mean ML.BUCKETIZE?
 
 SELECT ML.PREDICT(MODEL d.m, TABLE penguins)
 ---
-ProgrammingError: Subquery returns 8 columns - expected 1.
+ProgrammingError: a subquery used as a value must have one column. Got 8.
   2 | SELECT ML.PREDICT(MODEL d.m, TABLE penguins)
       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 

@@ -1,0 +1,87 @@
+"""DuckDB's complaints reach the user in GoogleSQL's words, at the user's own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+import sqlml
+
+
+@pytest.fixture(scope="module")
+def con() -> Iterator[sqlml.Connection]:
+    with sqlml.connect() as connection:
+        connection.execute("CREATE SCHEMA d; CREATE SCHEMA e; CREATE TABLE d.t AS SELECT 1 AS x, 'a' AS s, [1] AS r")
+        yield connection
+
+
+CASES = [
+    ("SELECT * EXCEPT (zz) FROM d.t", "the column zz does not exist.", "zz"),
+    ("SELECT * REPLACE (1 AS zz) FROM d.t", "the column zz does not exist.", "zz"),
+    ("SELECT /* zz */ 'zz', x\nFROM d.t -- zz\nWHERE zz > 1", "the column zz does not exist.", "zz > 1"),
+    ("SELECT FARM_FINGERPRINT(1.5)", "FARM_FINGERPRINT does not take FLOAT64.", "FARM_FINGERPRINT"),
+    ("SELECT 1,\n\tLOWER(3)", "LOWER does not take INT64.", "LOWER"),
+    ("SELECT date_diff(s, s, DAY) FROM d.t", "DATE_DIFF does not take STRING, STRING.", "date_diff"),
+    ("SELECT TIMESTAMP_DIFF(x, x, DAY) FROM d.t", "TIMESTAMP_DIFF does not take INT64.", "TIMESTAMP_DIFF"),
+    ("SELECT ARRAY_LENGTH(x) FROM d.t", "ARRAY_LENGTH does not take INT64.", "ARRAY_LENGTH"),
+    ("SELECT SAFE_DIVIDE('a', 2)", "SAFE_DIVIDE does not take STRING, INT64.", "SAFE_DIVIDE"),
+    ("SELECT AVG(s) FROM d.t", "AVG does not take STRING.", "AVG"),
+    ("SELECT ROUND(s, 2) FROM d.t", "ROUND does not take STRING, INT64.", "ROUND"),
+    ("SELECT -s FROM d.t", "the operator - does not take STRING.", None),
+    ("SELECT x FROM d.t a JOIN d.t b ON TRUE", "the column x is in more than one table.", "x FROM"),
+    ("SELECT * FROM d.t, d.t", "the table t is named more than once in FROM.", "t, d"),
+    ("CREATE TABLE d.t AS SELECT 1 AS x", "the table t already exists.", "t AS"),
+    ("CREATE FUNCTION nods.f(x INT64) AS (x)", "the dataset nods does not exist.", "nods"),
+    ("SELECT SUM(x), s FROM d.t", "the column s must be in GROUP BY or inside an aggregate function.", "s FROM"),
+    ("SELECT e FROM UNNEST(3) AS e", "UNNEST must be given an ARRAY. Got INT64.", "UNNEST"),
+    ("SELECT STRUCT(1 AS a).b", "the field b does not exist.", "b"),
+    ("SELECT t.x.y FROM d.t AS t", "x must be a STRUCT to have the field y.", "y"),
+    ("SELECT * FROM e.t", "the table t does not exist.", "t"),
+    ("SELECT x FROM d.t WHERE SUM(x) > 1", "WHERE must not hold an aggregate function.", "WHERE"),
+    ("SELECT COUNT(*) FROM d.t GROUP BY 1", "GROUP BY must not hold an aggregate function.", "GROUP BY"),
+    ("SELECT (SELECT 1, 2)", "a subquery used as a value must have one column. Got 2.", None),
+    ("INSERT INTO d.t (y) VALUES (1)", "the column y does not exist.", "y"),
+    ("UPDATE d.t SET y = 1 WHERE TRUE", "the column y does not exist.", "y"),
+    ("SELECT 1 UNION ALL SELECT 1, 2", "must have the same number of columns.", "UNION"),
+    ("SELECT CAST('a' AS INT64)", "Could not convert the string 'a' to INT64.", "'a'"),
+    ("SELECT MOD(x, 'abc') FROM d.t", "Could not convert the string 'abc' to INT64.", "'abc'"),
+    ("SELECT REGEXP_EXTRACT(s, '(') FROM d.t", "the pattern is not valid: missing ).", None),
+    ("SELECT CAST(x AS foo) FROM d.t", "foo is not a type that is known here.", "foo"),
+    ("SELECT UNNEST(r) FROM d.t", "UNNEST must stand in FROM.", "UNNEST"),
+    ("SELECT * FROM VECTOR_SEARCH(TABLE d.t, 'x', TABLE d.t)", "VECTOR_SEARCH is not available.", "d.t"[:1]),
+    ("SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.t, STRUCT(JSON 'a' AS k))", "'a' is not a valid JSON.", "JSON 'a'"),
+]
+
+
+@pytest.mark.parametrize(("sql", "sentence", "place"), CASES)
+def test_the_sentence_and_its_place(con: sqlml.Connection, sql: str, sentence: str, place: str | None) -> None:
+    with pytest.raises(sqlml.Error) as caught:
+        con.execute(sql).fetchall()
+    assert sentence in str(caught.value)
+    span = caught.value.span
+    assert span is not None
+    assert place is None or sql.startswith(place, span.start)
+    internal = r"BIGINT|VARCHAR|DOUBLE|_LITERAL|sqlml_|Candidate|Binder|__|datediff|epoch_us|HUGEINT|memory\."
+    assert not re.search(internal, str(caught.value))
+
+
+HINTS = [
+    ("SELECT * FROM e.t", "did you mean d.t?"),
+    ("SELECT lowr(s) FROM d.t", "did you mean LOWER?"),
+    ("SELECT t.s.b FROM (SELECT STRUCT(1 AS bb) AS s) AS t", "did you mean bb?"),
+    ("SELECT x FROM d.t a JOIN d.t b ON TRUE", "write a.x or b.x."),
+    ("SELECT * EXCEPT (ss) FROM d.t", "did you mean s?"),
+    ("CREATE TABLE d.t AS SELECT 1 AS x", "CREATE OR REPLACE TABLE"),
+    ("SELEC 1", "did you mean SELECT?"),
+    ("SELECT x,\n  s\n  r\n  x\nFROM d.t", "a comma may be missing before it."),
+    ("CREATE MODEL d.m OPTIONS(model_type='kmeans') AS\nSELECT x FROM d.t\n\nSELECT 2", "semicolon"),
+]
+
+
+@pytest.mark.parametrize(("sql", "hint"), HINTS)
+def test_hints(con: sqlml.Connection, sql: str, hint: str) -> None:
+    with pytest.raises(sqlml.Error) as caught:
+        con.execute(sql).fetchall()
+    assert hint in (caught.value.hint or "")
