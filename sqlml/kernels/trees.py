@@ -430,8 +430,9 @@ def outputs(raw: bytes, X: F32) -> F32:
     values = ctypes.POINTER(ctypes.c_float)()
     written = [ctypes.byref(place) for place in (shape, dimensions, values)]
     check(call(booster.handle, place, settings, None, *written))
-    found = np.ctypeslib.as_array(values, tuple(shape[i] for i in range(dimensions.value)))
-    return np.array(found, np.float32)  # XGBoost's memory is this thread's, until the next call
+    size = shape[: dimensions.value]
+    found = ctypes.string_at(values, 4 * math.prod(size))  # XGBoost's memory is this thread's, until the next call
+    return np.frombuffer(found, np.float32).reshape(size)
 
 
 def predict(raw: bytes, X: F32, objective: Objective) -> F64:

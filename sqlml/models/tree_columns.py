@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sqlml.arrow import texts
+from sqlml.arrow import numbers, texts
 from sqlml.encode import Category, Design, Feature, Number, Set, Sparse, Vector
 from sqlml.errors import NotSupportedError, OptionError
 from sqlml.kernels.trees import Page, clipped
@@ -34,6 +34,8 @@ CASE_LEVELS = 12
 MOST_COLUMNS = 20_000
 #: Numbers of this size and above do not fit into float32.
 _LIMIT = "3.4028234e38::DOUBLE"
+_LARGEST = np.finfo(np.float32).max
+_DOUBLE = pa.float64()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,14 @@ def _continued(design: Design, before: Columns) -> Columns:
 # ---------------------------------------------------------------- SQL
 
 
+def filled_sql(f: Number, part: Part) -> str:
+    """SQL of a number as DOUBLE; NULL where it is missing."""
+    return f.sql if np.isnan(part.fill) else f"coalesce({f.sql}, {quote_literal(part.fill)})"
+
+
 def number_sql(f: Number, part: Part) -> str:
     """SQL of a number as FLOAT; NULL where it is missing."""
-    value = f.sql if np.isnan(part.fill) else f"coalesce({f.sql}, {quote_literal(part.fill)})"
+    value = filled_sql(f, part)
     return (
         f"(CASE WHEN {value} > {_LIMIT} THEN {_LIMIT} WHEN {value} < -{_LIMIT} THEN -{_LIMIT} ELSE {value} END)::FLOAT"
     )
@@ -206,12 +213,15 @@ def array_type(f: Feature) -> str:
 
 
 def scoring_arguments(design: Design, columns: Columns) -> tuple[tuple[tuple[str, str], ...], tuple[Lookup, ...]]:
-    """(SQL, DuckDB type) per feature, and the tables that they need: codes of categories with many levels."""
+    """(SQL, DuckDB type) per feature, and the tables that they need: codes of categories with many levels.
+
+    Numbers are rounded to FLOAT by `matrix`, which costs less than to do it here.
+    """
     arguments: list[tuple[str, str]] = []
     lookups: list[Lookup] = []
     for f, part in zip(design.features, columns.parts, strict=True):
         if isinstance(f, Number):
-            arguments.append((number_sql(f, part), "FLOAT"))
+            arguments.append((filled_sql(f, part), "DOUBLE"))
         elif isinstance(f, Category) and len(part.levels) <= CASE_LEVELS:
             arguments.append((code_sql(f, part), "FLOAT"))
         elif isinstance(f, Category):
@@ -242,8 +252,9 @@ def float_values(array: pa.Array) -> F32:
     return np.where(valid, found, np.float32(np.nan))
 
 
+@np.errstate(over="ignore")
 def matrix(design: Design, columns: Columns, arrays: Sequence[pa.Array]) -> F32:
-    """(n, p) of one array per feature: FLOAT codes and numbers, and the arrays of array features."""
+    """(n, p) of one array per feature: codes and numbers, and the arrays of array features; all finite or NaN."""
     X = np.empty((len(arrays[0]) if arrays else 0, columns.width), np.float32)
     for f, part, array in zip(design.features, columns.parts, arrays, strict=True):
         if part.kind == "array":
@@ -252,8 +263,8 @@ def matrix(design: Design, columns: Columns, arrays: Sequence[pa.Array]) -> F32:
         elif part.expanded:
             _expand(part, float_values(array).astype(np.int64), X[:, part.start : part.start + part.width])
         else:
-            X[:, part.start] = float_values(array)
-    return X
+            X[:, part.start] = numbers(array) if array.type == _DOUBLE else float_values(array)
+    return np.clip(X, -_LARGEST, _LARGEST, out=X) if np.isinf(X).any() else X
 
 
 def _expand(part: Part, index: I64, out: F32) -> None:

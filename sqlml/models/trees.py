@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sqlml.arrow import floats
+from sqlml.arrow import floats, singles
 from sqlml.encode import Encoding
 from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError
 from sqlml.kernels import trees as kernel
@@ -236,15 +236,16 @@ class Trees(Model[Any, TreeState]):
 
         def run(*arrays: pa.Array) -> pa.Array:
             found = kernel.predict(raw, matrix(design, columns, arrays), state.objective)
-            return list_array(found) if found.ndim == 2 else floats(found)
+            return list_array(found) if found.ndim == 2 else singles(found)
 
         assert trained.label is not None
         k = len(trained.label.classes)
         arguments, lookups = scoring_arguments(design, columns)
-        function = BatchFunction(run, arguments, "DOUBLE[]" if k > 2 else "DOUBLE")
+        function = BatchFunction(run, arguments, "DOUBLE[]" if k > 2 else "FLOAT")
         if k > 2:
             return Score(vector="__f", lookups=lookups, function=function)
-        return Score(("1.0 - __f", "__f") if k == 2 else ("__f",), lookups=lookups, function=function)
+        values = ("1.0 - __p", "__p") if k == 2 else ("__p",)
+        return Score(values, let=(("__p", "__f::DOUBLE"),), lookups=lookups, function=function)
 
     def feature_importance(self, trained: Trained) -> Fixed:
         """The rows of ML.FEATURE_IMPORTANCE: splits, gain per split and cover per split of each input column.

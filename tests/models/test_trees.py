@@ -384,3 +384,16 @@ def test_rows_beyond_the_memory_limit(big, monkeypatch):
     assert outside == pytest.approx(inside, rel=0.1)
     with pytest.raises(sqlml.NotSupportedError, match="needs rows that fit into the memory limit"):
         create(big, BTR, label="y", source=source, tree_method="'EXACT'")
+
+
+def test_numbers_outside_of_float_are_the_nearest_float(con):
+    con.execute("CREATE TABLE t AS SELECT i::DOUBLE AS x, i::DOUBLE AS z, (i > 50)::INTEGER AS y FROM range(100) r(i)")
+    con.execute(
+        "CREATE MODEL m OPTIONS (model_type = 'boosted_tree_classifier', input_label_cols = ['y'], min_tree_child_weight = 0) AS SELECT * FROM t"
+    )
+    far = "SELECT * FROM (VALUES (1e300, 1.0), (-1e300, 1.0), ('inf'::DOUBLE, 1.0), ('-inf'::DOUBLE, 1.0)) v(x, z)"
+    near = "SELECT * FROM (VALUES (99.0, 1.0), (0.0, 1.0), (99.0, 1.0), (0.0, 1.0)) v(x, z)"
+    for call in ("ML.PREDICT(MODEL m, ({}))", "ML.EXPLAIN_PREDICT(MODEL m, ({}), STRUCT(2 AS top_k_features))"):
+        wanted = "predicted_y_probs" if "EXPLAIN" not in call else "probability"
+        found, expected = (con.execute(f"SELECT {wanted} FROM {call.format(q)}").fetchall() for q in (far, near))
+        assert found == expected
