@@ -226,12 +226,23 @@ class Lexer:
         if word in TYPED and i + 1 < end and self.tokens[i + 1].type in STRINGS:
             return self._token("TYPED", word, i, i), i + 1
         if word == "SELECT":
+            if i and self.tokens[i - 1].text == ")":
+                raise ParseError("AS must stand before the query.", span=t.span, hint="write AS SELECT ...")
             raise ParseError("a query must stand in parentheses here.", span=t.span)
         if word in KEYWORDS:
             return self._token(word, t.text, i, i), i + 1
         if word:
             return self._token("WORD", t.text, i, i), i + 1
-        raise ParseError(f"{self.text[t.start : t.end]!r} was not expected here.", span=t.span)
+        raise self._unexpected(i, end)
+
+    def _unexpected(self, i: int, end: int) -> ParseError:
+        t = self.tokens[i]
+        if t.text == "." and 0 < i < end - 1:
+            name = Span(self.tokens[i - 1].start, self.tokens[i + 1].end)
+            written = self.text[name.start : name.end]
+            hint = f"write MODEL {written}, or TABLE {written}."
+            return ParseError(f"{written} must be named as a MODEL or a TABLE.", span=name, hint=hint)
+        return ParseError(f"{self.text[t.start : t.end]!r} was not expected here.", span=t.span)
 
     def _typed_constructor(self, word: str, i: int, end: int) -> tuple[Token, int]:
         """`STRUCT<a FLOAT64>(...)`: the field names of the type are kept in the token's value."""

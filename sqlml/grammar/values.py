@@ -48,7 +48,8 @@ def constant(
         known, found = names(value.text) if names else (False, None)
         if known:
             return found
-        raise ProgrammingError(f"a constant must stand here. Got the name {value.text}.", span=value.span)
+        hint = f"write '{value.text}' if it is a string."
+        raise ProgrammingError(f"a constant must stand here. Got the name {value.text}.", span=value.span, hint=hint)
     raise ProgrammingError(f"a constant must stand here. Got a call of {value.name}.", span=value.span)
 
 

@@ -46,6 +46,7 @@ class Planner:
         self.computed: dict[str, Computed] = {}
         self._shapes: dict[str, str] = {}
         self._views = 0
+        self._seen: set[str] = set()
         self._open_views: list[str] = []
         self.places = _places(text) if isinstance(parameters, Sequence) and not isinstance(parameters, str) else {}
 
@@ -93,6 +94,10 @@ class Planner:
         )
         if not query.calls and not found:
             return text
+        for call in query.calls:
+            if call.placeholder not in self._seen:
+                hint = f"write SELECT ... FROM {call.name}(...)."
+                raise ProgrammingError(f"{call.name} must stand in FROM.", span=call.name_span, hint=hint)
         ctes = visible_ctes(text, [c.placeholder for c in query.calls]) if "WITH" in text.upper() else {}
         for call in query.calls:
             seen = [*scope, *(_replace(c, found) for c in ctes.get(call.placeholder, ()))]
@@ -152,6 +157,7 @@ class Planner:
     def _table(self, node: Any, found: dict[str, str], offset: int) -> Any:
         parts = [p.name for p in node.parts]
         if _PLACEHOLDER.fullmatch(parts[-1]) and len(parts) == 1:
+            self._seen.add(parts[-1])
             return None
         upper = [p.upper() for p in parts]
         if len(parts) >= 2 and upper[-2] == "INFORMATION_SCHEMA":

@@ -205,8 +205,12 @@ class Interpreter:
 
     # ------------------------------------------------------------ variables
 
+    def _place(self, text: str, span: Span) -> int:
+        """Where a piece of a statement begins in the script."""
+        return max(self.source.find(text, span.start, span.end), span.start)
+
     def _declare(self, node: Declare) -> None:
-        kind = translate_type(node.type) if node.type else None
+        kind = translate_type(node.type, offset=self._place(node.type, node.span)) if node.type else None
         value: object = None
         if node.default is not None:
             value, found = self.evaluate(node.default)

@@ -16,7 +16,8 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ErrorLevel
 
 from sqlml.errors import Span
-from sqlml.translate.read import MARK, mark_calls
+from sqlml.translate.misplaced import MARK
+from sqlml.translate.read import mark_calls
 
 _HOLE = re.compile(r"\{(\d+)\}")
 _MARK = "__hole_"

@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlglot.tokens import Token
 
 from sqlml.errors import Error, NotSupportedError, ParseError, Span, did_you_mean
 
 _BEGINS = frozenset("SELECT WITH CREATE INSERT UPDATE DELETE MERGE DROP ALTER DECLARE CALL EXECUTE EXPORT".split())
+_CLAUSES = ("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "QUALIFY", "UNION", "WINDOW")
+_MADE = ("MODEL", "TABLE", "VIEW", "SCHEMA", "FUNCTION", "PROCEDURE")
+#: What the grammar leaves in the place of a table function.
+_PLACEHOLDER = re.compile(r"^__[mv]\d+$")
+Place = Callable[[Token], Span]
 _WORD = re.compile(r"^\w+$")
 MARK = "__SQLML_CALL_"
 """Stands before the name of a call that is ours to translate: a plain word, for sqlglot parses names again."""
 
 
-def misplaced(tokens: Sequence[Token], at: int, span: Span) -> Error:
-    """The error at token `at`, which the parser did not expect."""
-    token = tokens[at]
+def misplaced(tokens: Sequence[Token], at: int, place: Place) -> Error:
+    """The error at token `at`, which the parser did not expect; `place` gives the span of a token."""
+    token, span = tokens[at], place(tokens[at])
     text = token.text.removeprefix(MARK)
     before = tokens[at - 1] if at else None
     sentence = f"{text} must not stand here."
+    if _PLACEHOLDER.match(text):
+        sentence = "a table function must not stand here."
     if before is None:
         return ParseError(sentence, span=span)
-    if before.text.upper() == "TABLE" and (name := _called(tokens, at - 1)):
+    word = before.text.upper()
+    first = tokens[0].text.upper()
+    if first not in _BEGINS and at <= 2 and (hint := did_you_mean(first, _BEGINS)):
+        return ParseError(f"{tokens[0].text} must not stand here.", span=place(tokens[0]), hint=hint)
+    if word not in _CLAUSES and at > 1 and _word_like(token) and (hint := did_you_mean(word, _CLAUSES)):
+        return ParseError(f"{before.text} must not stand here.", span=place(before), hint=hint)
+    if word == "TABLE" and (name := _called(tokens, at - 1)):
         return NotSupportedError(f"{name} is not available.", span=span)
-    if before.text.upper() == "AS" and _called(tokens, at - 1) in ("CAST", "SAFE_CAST"):
+    if word == "AS" and _called(tokens, at - 1) in ("CAST", "SAFE_CAST"):
         return ParseError(f"{text} is not a type that is known here.", span=span)
     if text.upper() in _BEGINS and before.line != token.line:
         return ParseError(sentence, span=span, hint="end the statement before it with a semicolon.")
-    if at == 1 and before.text.upper() not in _BEGINS and (hint := did_you_mean(before.text.upper(), _BEGINS)):
-        return ParseError(sentence, span=span, hint=hint)
-    if _word_like(token) and (_word_like(before) or before.text == ")") and before.text.upper() not in ("AS", "FROM"):
+    if _word_like(token) and (_word_like(before) or word == ")") and word not in ("AS", "FROM"):
         return ParseError(sentence, span=span, hint="a comma may be missing before it.")
     return ParseError(sentence, span=span)
+
+
+def not_created(tokens: Sequence[Token], place: Place) -> Error:
+    """The error for a CREATE of nothing that is known."""
+    at = 3 if tokens[1].text.upper() == "OR" and len(tokens) > 3 and tokens[2].text.upper() == "REPLACE" else 1
+    if tokens[1].text.upper() == "OR" and at == 1 and len(tokens) > 2:
+        hint = did_you_mean(tokens[2].text.upper(), ("REPLACE",))
+        return ParseError("OR must be followed by REPLACE.", span=place(tokens[2]), hint=hint)
+    hint = did_you_mean(tokens[at].text.upper(), _MADE)
+    return ParseError(f"CREATE must be followed by {', '.join(_MADE)}.", span=place(tokens[at]), hint=hint)
 
 
 def _word_like(token: Token) -> bool:

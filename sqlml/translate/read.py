@@ -8,8 +8,11 @@ means. Syntax errors become `ParseError` with the place in the user's text.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlglot import exp
@@ -20,7 +23,7 @@ from sqlglot.tokens import Token, TokenType
 
 from sqlml.errors import Error, NotSupportedError, ParseError, Span
 from sqlml.translate.literals import decode
-from sqlml.translate.misplaced import MARK, misplaced
+from sqlml.translate.misplaced import MARK, misplaced, not_created
 
 _NOT_CALLS = frozenset(
     """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
@@ -151,6 +154,22 @@ def _wrap_path(tokens: list[Token], near: Token) -> None:
     tokens.insert(start, _with(near, TokenType.UNNEST, "UNNEST"))
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """What sqlglot would log in this thread is said by our errors."""
+    here = threading.get_ident()
+    logger = logging.getLogger("sqlglot")
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    logger.addFilter(elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(elsewhere)
+
+
 class Reader:
     """Parses texts of one dialect; `offset` is where the text begins in the user's script."""
 
@@ -176,6 +195,8 @@ class Reader:
                 raise NotSupportedError(
                     "ALTER must have one action that is known here.", span=self._token_span(tokens[0])
                 )
+            if word == "CREATE" and len(tokens) > 1:
+                raise not_created(tokens, self._token_span)
             raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
         self._name_paths(found[0], tokens)
         return found[0]
@@ -226,7 +247,8 @@ class Reader:
 
     def _parse(self, tokens: list[Token], sql: str, into: Any) -> list[Any]:
         try:
-            return list(self.dialect.parser().parse(tokens, sql))
+            with _silent():
+                return list(self.dialect.parser().parse(tokens, sql))
         except GlotParseError as problem:
             raise self._syntax_error(problem, tokens, sql) from None
         except RecursionError:
@@ -241,7 +263,7 @@ class Reader:
         unfinished = text not in (")", "]") and "Unexpected" not in str(details.get("description"))
         if at == len(tokens) - 1 and unfinished:
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))
-        return misplaced(tokens, at, self._token_span(token))
+        return misplaced(tokens, at, self._token_span)
 
     def _token_span(self, token: Token) -> Span:
         return self._span(token.start, token.end + 1)

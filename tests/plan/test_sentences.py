@@ -85,3 +85,40 @@ def test_hints(con: sqlml.Connection, sql: str, hint: str) -> None:
     with pytest.raises(sqlml.Error) as caught:
         con.execute(sql).fetchall()
     assert hint in (caught.value.hint or "")
+
+
+PLACES = [
+    (
+        "create modle d.m options(model_type='kmeans') as select 1 as a",
+        "CREATE must be followed by MODEL",
+        "modle",
+        "MODEL",
+    ),
+    ("create or replce model d.m options(model_type='kmeans') as select 1 as a", "OR must be", "replce", "REPLACE"),
+    ("create model d.m options(model_type='kmeans') select 1 as a", "AS must stand before", "select", "AS SELECT"),
+    ("create model d.m options(model_type=kmeans) as select 1 as a", "Got the name kmeans", "kmeans)", "'kmeans'"),
+    ("select * from ml.evaluate(d.m)", "d.m must be named as a MODEL or a TABLE", "d.m", "MODEL d.m"),
+    ("select * from ml.predict(model d.m, d.t)", "d.t must be named as a MODEL or a TABLE", "d.t", "TABLE d.t"),
+    ("select ml.predict(model d.m, table d.t)", "ML.PREDICT must stand in FROM", "ml.predict", "FROM ML.PREDICT"),
+    ("select *\nform ml.weights(model d.m)", "form must not stand here", "form", "FROM"),
+    ("selec * from ml.weights(model d.m)", "selec must not stand here", "selec", "SELECT"),
+    ("select 1;\ndeclare x int65", "int65 is not a type", None, None),
+    ("declare a int64;\ndeclare x int65;", "int65 is not a type", "int65", None),
+]
+
+
+@pytest.mark.parametrize(("sql", "sentence", "place", "hint"), PLACES)
+def test_statements_about_models(
+    caplog: pytest.LogCaptureFixture, sql: str, sentence: str, place: str | None, hint: str | None
+) -> None:
+    with sqlml.connect() as con:
+        con.execute("CREATE SCHEMA d; CREATE TABLE d.t AS SELECT n AS a FROM UNNEST([1, 2, 3]) AS n")
+        con.execute("CREATE MODEL d.m OPTIONS(model_type='kmeans', num_clusters=2) AS SELECT a FROM d.t")
+        with pytest.raises(sqlml.Error) as caught:
+            con.execute(sql).fetchall()
+    assert sentence in str(caught.value)
+    assert "__" not in str(caught.value)
+    assert hint is None or hint in (caught.value.hint or "")
+    assert caught.value.span is not None
+    assert place is None or sql.startswith(place, caught.value.span.start)
+    assert not caplog.records

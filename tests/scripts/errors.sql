@@ -376,9 +376,9 @@ CREATE OR REPLACE MODEL d.x
 OPTIONS(model_type='linear_reg', input_label_cols=['body_mass_g'])
 AS SELEC 1
 ---
-SyntaxError: 1 must not stand here.
+SyntaxError: SELEC must not stand here.
   4 | AS SELEC 1
-               ^
+         ^^^^^
 Hint: did you mean SELECT?
 
 
@@ -643,9 +643,10 @@ Hint: did you mean ML.BUCKETIZE?
 
 SELECT ML.PREDICT(MODEL d.m, TABLE penguins)
 ---
-ProgrammingError: a subquery used as a value must have one column. Got 8.
+ProgrammingError: ML.PREDICT must stand in FROM.
   2 | SELECT ML.PREDICT(MODEL d.m, TABLE penguins)
-      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+             ^^^^^^^^^^
+Hint: write SELECT ... FROM ML.PREDICT(...).
 
 
 
