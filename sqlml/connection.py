@@ -21,7 +21,7 @@ from sqlml.execute import Executor, Result
 from sqlml.grammar import parse
 from sqlml.plan import Session
 from sqlml.plan.mounts import Scope, checked_path, checked_source
-from sqlml.progress import Listener
+from sqlml.progress import Listener, Progress
 from sqlml.script import is_script
 from sqlml.script.host import run_script
 from sqlml.transform import VALIDATE
@@ -152,9 +152,13 @@ class Connection:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def interrupt(self) -> None:
-        """Stop the running statement, from another thread."""
-        self._database.interrupt()
+    def interrupt(self) -> bool:
+        """Stop the running statement, from another thread. False, and nothing happens, when none is running."""
+        return self._database.stop.ask()
+
+    def _go_on(self, event: Progress) -> bool:
+        """A listener: a training ends at its next report once `interrupt` was called."""
+        return not self._database.stop.heard()
 
     def _check(self) -> None:
         if self._closed:
@@ -165,7 +169,7 @@ class Connection:
         self._check()
         collected: list[errors.Warning] = []
         token = errors.notices.set(collected)
-        with self._database.lock:
+        with self._database.lock, self._database.stop.statement():
             self._database.settle()
             for name in self._temporary:
                 self._database.unregister(name)
@@ -174,7 +178,7 @@ class Connection:
             self._session.scope = _caller()
             result = Result()
             try:
-                listeners = tuple(self._listeners)
+                listeners = (self._go_on, *self._listeners)
                 if is_script(sql):
                     done = run_script(self._session, sql, parameters, listeners, self._temporary)
                     result = done if isinstance(done, Result) else result

@@ -365,9 +365,9 @@ class Magic:
                 sys.stderr.write(f"Warning: {warning}\n")
             return cursor.reader(BATCH_ROWS).read_all() if cursor.description is not None else None
 
-        def stop() -> None:
+        def stop() -> bool:
             self._progress.cancel()
-            connection.interrupt()
+            return connection.interrupt()
 
         try:
             table = supervise(work, stop)

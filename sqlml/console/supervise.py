@@ -41,10 +41,11 @@ def forget_ctrl_c() -> None:
     _pressed = False
 
 
-def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
+def supervise(work: Callable[[], T], stop: Callable[[], object]) -> T:
     """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here.
 
-    Raises `Cancelled` for a Ctrl-C that came before.
+    While `stop()` gives False there is nothing to stop yet, and it is called again. Raises `Cancelled` for a Ctrl-C
+    that came before.
     """
     global _listening
     if _pressed:
@@ -64,15 +65,20 @@ def supervise(work: Callable[[], T], stop: Callable[[], None]) -> T:
             ended.set()
 
     threading.Thread(target=run, name="sqlml-statement", daemon=True).start()
-    waiting = True
+    waiting, unheard = True, False
     while waiting:
         try:
             _listening = True
+            if _pressed:  # while nobody listened: as if it came now
+                forget_ctrl_c()
+                raise KeyboardInterrupt
             waiting = not ended.wait(0.2)
             _listening = False
+            if waiting and unheard:
+                unheard = stop() is False
         except KeyboardInterrupt:
             _listening = False
-            stop()
+            unheard = stop() is False
     if failure:
         raise failure.pop()
     return result[0]

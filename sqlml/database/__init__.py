@@ -25,6 +25,7 @@ import pyarrow as pa
 from sqlml import errors
 from sqlml.database.faults import translated
 from sqlml.database.plans import first_expensive
+from sqlml.database.stop import Stop
 from sqlml.database.stream import Stream as Stream
 from sqlml.schema import Column, quote_name
 
@@ -56,6 +57,7 @@ class Database:
         self._leave = weakref.finalize(self, self._instance.leave, connection)
         self.read_only = read_only
         self.lock = threading.RLock()
+        self.stop = Stop(connection)
         self._stream: weakref.ref[Stream] | None = None
         self._names = itertools.count()
         self._kept: set[str] = set()
@@ -72,26 +74,32 @@ class Database:
         if stream is not None:
             stream.settle()
 
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The connection for one statement, whose errors leave as ours."""
+        with self.lock, translated(), self.stop.hearing():
+            self.settle()
+            yield
+
     def execute(self, sql: str, parameters: Parameters = None) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows as Python values."""
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
             return self.raw.execute(sql, self._used(sql, parameters)).fetchall()
 
     def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """Run a query and return all rows as Arrow."""
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
+            self.stop.check()
             return self._relation(sql, parameters).to_arrow_table()
 
     def stream(self, sql: str, parameters: Parameters = None, rows: int = 100_000) -> Stream | None:
         """Run a statement; its rows as a stream, None for a statement without rows."""
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
+            self.stop.check()
             relation = self.raw.sql(sql, params=self._used(sql, parameters))
             if relation is None:
                 return None
-            stream = Stream(relation.to_arrow_reader(rows), self.lock)
+            stream = Stream(relation.to_arrow_reader(rows), self.lock, self.stop)
             self._stream = weakref.ref(stream)
             return stream
 
@@ -206,14 +214,12 @@ class Database:
         """Add rows to a table (its quoted name)."""
         if rows:
             places = ", ".join("?" * len(rows[0]))
-            with self.lock, translated():
-                self.settle()
+            with self._turn():
                 self.raw.executemany(f"INSERT INTO {table} VALUES ({places})", [list(r) for r in rows])
 
     def register(self, name: str, table: pa.Table) -> None:
         """Make an Arrow table readable under a name."""
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
             self.raw.register(name, table)
 
     def keep(self, name: str, table: pa.Table) -> None:
@@ -225,8 +231,7 @@ class Database:
 
     def unregister(self, name: str) -> None:
         """Forget a registered table."""
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
             self.raw.unregister(name)
 
     def function(
@@ -246,8 +251,7 @@ class Database:
         """
         if name in self._instance.functions:
             return name
-        with self.lock, translated():
-            self.settle()
+        with self._turn():
             if self.inside:
                 name = f"{name}_{self.fresh_name('in')}"
             types = None if arguments is None else [self.raw.type(a) for a in arguments]
@@ -360,10 +364,6 @@ class Database:
                 self.execute("ROLLBACK")
             raise
         self.execute("COMMIT")
-
-    def interrupt(self) -> None:
-        """Stop the running statement (from another thread)."""
-        self.raw.interrupt()
 
     def close(self) -> None:
         """Close the connection."""

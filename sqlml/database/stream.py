@@ -7,16 +7,18 @@ import threading
 import pyarrow as pa
 
 from sqlml.database.faults import translated
+from sqlml.database.stop import Stop
 
 
 class Stream:
     """A result that is read batch by batch, or from memory once another statement needed the connection."""
 
-    def __init__(self, reader: pa.RecordBatchReader, lock: threading.RLock):
+    def __init__(self, reader: pa.RecordBatchReader, lock: threading.RLock, stop: Stop):
         self.schema: pa.Schema = reader.schema
         self._reader: pa.RecordBatchReader | None = reader
         self._kept: list[pa.RecordBatch] = []
         self._lock = lock
+        self._stop = stop
 
     def next(self) -> pa.RecordBatch | None:
         """The next batch, or None at the end."""
@@ -26,7 +28,7 @@ class Stream:
             if self._reader is None:
                 return None
             try:
-                with translated():
+                with translated(), self._stop.hearing():
                     return self._reader.read_next_batch()
             except StopIteration:
                 self.close()
@@ -36,7 +38,7 @@ class Stream:
         """Read the rest into memory and free the connection."""
         with self._lock:
             if self._reader is not None:
-                with translated():
+                with translated(), self._stop.hearing():
                     self._kept.extend(self._reader)
                 self.close()
 

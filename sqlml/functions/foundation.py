@@ -115,9 +115,9 @@ def _latest(given: Given, context: int) -> list[tuple[I64, F64]]:
     return [(t[-context:], y[-context:]) for t, y in each(given)]
 
 
-def _fit(found: Sequence[tuple[I64, F64]], settings: series.Settings) -> Forecasts:
+def _fit(call: Call, found: Sequence[tuple[I64, F64]], settings: series.Settings) -> Forecasts:
     chunks = (workers.Chunk(t, y, np.array([0, len(t)], np.int64)) for t, y in found)
-    record = workers.fit_all(chunks, settings)
+    record = workers.fit_all(chunks, settings, report=lambda done: call.context.database.stop.check())
     return replace(record, error=tuple(TOO_SHORT if "too short" in e else e for e in record.error))
 
 
@@ -181,7 +181,7 @@ def _forecast(call: Call) -> Computed:
         given = read()
         found = _latest(given, context)
         steps = [s.horizon if end is None else _steps_until(t, y, end) for t, y in found]
-        record = _fit(found, _settings(call, max([1, *steps])))
+        record = _fit(call, found, _settings(call, max([1, *steps])))
         rows = _forecast_rows(call, record, steps, s)
         which, past, times, values, errors, status = rows
         known = ~np.isnan(errors)
@@ -276,7 +276,7 @@ def _evaluate(call: Call) -> Computed:
     def compute() -> pa.Table:
         given, other = read(), read_actual()
         pairs = _paired(given, other)
-        record = _fit(_latest(given, context), _settings(call, s.horizon))
+        record = _fit(call, _latest(given, context), _settings(call, s.horizon))
         found: dict[int, list[float]] = {}
         for i, times, values in pairs:
             if i >= 0 and not record.error[i]:
@@ -353,7 +353,7 @@ def _anomalies(call: Call) -> Computed:
         pasts = [(t[-context:], y[-context:]) for t, y in pasts]
         targets = [(t[-LATEST:], y[-LATEST:]) for t, y in targets]
         horizon = max([1, *(_reach(p, t) for p, t in zip(pasts, targets, strict=True))])
-        record = _fit(pasts, _settings(call, horizon))
+        record = _fit(call, pasts, _settings(call, horizon))
         return _judged(call, given, record, targets, columns)
 
     return Computed(columns, compute)

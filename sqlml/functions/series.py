@@ -123,9 +123,9 @@ def _column(call: Call, source: Source, name: str, what: str) -> Column:
     return found
 
 
-def fit(given: Given, settings: series.Settings) -> Forecasts:
+def fit(call: Call, given: Given, settings: series.Settings) -> Forecasts:
     """Fit every series."""
-    return workers.fit_all(given.reader.chunks(), settings)
+    return workers.fit_all(given.reader.chunks(), settings, report=lambda done: call.context.database.stop.check())
 
 
 def rows_of(
@@ -192,7 +192,7 @@ def _trend(call: Call) -> Computed:
             everything=True,
             fidelity=call.context.fidelity,
         )
-        record = fit(given, settings)
+        record = fit(call, given, settings)
 
         def values(i: int, n: int) -> dict[str, F64]:
             known = sum((record.season(row, n, s.horizon)[n:] for row in record.seasons_of(i)), np.zeros(s.horizon))
@@ -228,7 +228,7 @@ def _seasonality(call: Call) -> Computed:
             seasonalities=wanted or ("AUTO",),
             fidelity=call.context.fidelity,
         )
-        record = fit(given, settings)
+        record = fit(call, given, settings)
 
         def values(i: int, n: int) -> dict[str, F64]:
             found = {p.lower(): np.full(n + s.horizon, np.nan) for p in shown}

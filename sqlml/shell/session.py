@@ -168,9 +168,9 @@ class Session:
             self._live.clear()
         return self.last
 
-    def _stop(self) -> None:
+    def _stop(self) -> bool:
         self._live.cancel()
-        self.connection.interrupt()
+        return self.connection.interrupt()
 
     def dot(self, line: str) -> int:
         """Run a command such as `.tables`; returns an exit code."""

@@ -31,23 +31,39 @@ def test_result_and_error() -> None:
 
 
 def test_every_interrupt_is_passed_on() -> None:
-    stops: list[float] = []
-    free = threading.Event()
-
-    def stop() -> None:
-        stops.append(time.monotonic())
-        if len(stops) == 2:
-            free.set()
+    """Also one that comes before anybody listens, or while an earlier one is passed on."""
+    take_ctrl_c()
+    stops: list[int] = []
 
     def work() -> str:
-        for _ in range(2):
-            time.sleep(0.2)
+        for n in range(1, 4):
             os.kill(os.getpid(), signal.SIGINT)
-        assert free.wait(60)
+            while len(stops) < n:
+                time.sleep(0.01)
         return "done"
 
-    assert supervise(work, stop) == "done"
-    assert len(stops) == 2
+    assert supervise(work, lambda: stops.append(1)) == "done"
+    assert len(stops) == 3
+
+
+def test_a_stop_that_comes_too_early_is_repeated() -> None:
+    """Ctrl-C falls before the statement of the work has begun."""
+    take_ctrl_c()
+    answers = [False, False, True]
+    stopped = threading.Event()
+
+    def stop() -> bool:
+        answer = answers.pop(0)
+        if answer:
+            stopped.set()
+        return answer
+
+    def work() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return stopped.wait(60)
+
+    assert supervise(work, stop) is True
+    assert answers == []
 
 
 def test_between_statements_nothing_is_raised() -> None:
@@ -72,6 +88,10 @@ def test_a_statement_that_begins_after_ctrl_c_is_cancelled() -> None:
 def test_a_running_statement_is_stopped() -> None:
     take_ctrl_c()
     free = threading.Event()
-    threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    assert supervise(lambda: free.wait(60), free.set) is True
+
+    def work() -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return free.wait(60)
+
+    assert supervise(work, free.set) is True
     assert not module._listening
