@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import duckdb
@@ -11,6 +12,7 @@ import pyarrow as pa
 from sqlml import errors
 from sqlml.guards import bare_sentence, guard_error
 from sqlml.kernels.threads import during_query
+from sqlml.schema import parse_type
 
 _CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
     (duckdb.ParserException, errors.ParseError),
@@ -33,6 +35,11 @@ _CLASSES: tuple[tuple[type[duckdb.Error], type[errors.DatabaseError]], ...] = (
     (duckdb.NotSupportedError, errors.NotSupportedError),
 )
 
+_INNER_TYPE = re.compile(
+    r"(?<= to )(?:INT8|INT16|INT32|DOUBLE|FLOAT|VARCHAR|BOOLEAN|TIMESTAMP WITH TIME ZONE|TIMESTAMP)\b"
+)
+_SIZES = {"INT8": "TINYINT", "INT16": "SMALLINT", "INT32": "INTEGER"}
+
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
@@ -54,6 +61,8 @@ def from_duckdb(error: duckdb.Error) -> errors.DatabaseError:
     if guarded is not None:
         return guarded
     text = bare_sentence(str(error)).replace("'not a whole number: ", "'")
+    if text.startswith("Could not convert"):
+        text = _INNER_TYPE.sub(lambda m: parse_type(_SIZES.get(m[0], m[0])).google, text)
     if "lock" in text and "Conflicting" in text:
         hint = "close the other program, or have both open the file read-only."
         return errors.OperationalError("the database file is locked by another process.", hint=hint)

@@ -142,7 +142,9 @@ def _given(statement: CreateModel, planner: Planner) -> tuple[dict[str, Given], 
         if isinstance(option.value, Call) and option.value.name.upper().startswith("HPARAM_"):
             hparams[name] = _written(option, option.value, planner)
             continue
-        found[name] = Given(planner.constant(option.value), option.span, option.value.span)
+        place = option.value.span  # an empty array has none of its own
+        place = option.span if place.start < option.span.start else place
+        found[name] = Given(planner.constant(option.value), option.span, place)
     return found, hparams
 
 

@@ -248,6 +248,12 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Sentence]], 
             r"^Could not convert string '(.*)' to ([\w() ,]+?)(?: when casting from source column (\S+?))?\.$",
             _conversion,
         ),
+        (
+            r"More than one row returned by a subquery",
+            _fixed(
+                "a subquery used as a value must give at most one row.", "", "add LIMIT 1, or an aggregate function."
+            ),
+        ),
         (r"LIMIT/OFFSET cannot be negative", _fixed("LIMIT and OFFSET must not be negative.", "LIMIT")),
         (
             r"^(missing|unexpected|invalid|no argument for|bad) ([\w ]*[^:]*): (.*)\.$",

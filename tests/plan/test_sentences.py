@@ -42,6 +42,8 @@ CASES = [
     ("SELECT x FROM d.t WHERE SUM(x) > 1", "WHERE must not hold an aggregate function.", "WHERE"),
     ("SELECT COUNT(*) FROM d.t GROUP BY 1", "GROUP BY must not hold an aggregate function.", "GROUP BY"),
     ("SELECT (SELECT 1, 2)", "a subquery used as a value must have one column. Got 2.", None),
+    ("SELECT (SELECT e FROM UNNEST([1, 2]) AS e)", "a subquery used as a value must give at most one row.", None),
+    ("SELECT CAST(s AS FLOAT64) FROM d.t", "Could not convert the string 'a' of the column s to FLOAT64.", "s AS"),
     ("INSERT INTO d.t (y) VALUES (1)", "the column y does not exist.", "y"),
     ("UPDATE d.t SET y = 1 WHERE TRUE", "the column y does not exist.", "y"),
     ("SELECT 1 UNION ALL SELECT 1, 2", "must have the same number of columns.", "UNION"),
