@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,7 @@ from sqlml.kernels.threads import cores
 
 Device = Literal["auto", "cpu", "cuda"]
 _CHECK = 256  # steps between two looks at the loss and the listener
+_BOUND = 1e6  # a mean loss, in standardised units, of which no training comes back
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +116,53 @@ def train(
 
     Raises:
         NotSupportedError: torch is missing, or device is 'cuda' without a GPU.
-        TrainingError: the loss grew without bound.
+        TrainingError: the loss grew without bound, or the GPU's memory is full ('auto' goes on without it if that
+            is found out before the first epoch is over).
         DataError: there are no rows.
     """
     torch = import_torch()
     device = resolve_device(training.device)
-    weights = _start(network, training, start)
-    scale = _target(network, rows, target, weights, fresh=start is None)
-    source = _Source(network, rows, scale, device)
-    stepper = Stepper(network, weights, training, device)
+    told: list[int] = []
+
+    def tell(iteration: int, loss: float, **more: Any) -> None:
+        told.append(iteration)
+        if report is not None:
+            report(iteration, loss, **more)
+
+    def fit(device: str) -> Fit:
+        weights = _start(network, training, start)
+        scale = _target(network, rows, target, weights, fresh=start is None)
+        source = _Source(network, rows, scale, device)
+        bound = math.inf if start is not None else _BOUND * (1 + training.l1_activation) * scale[1] ** 2
+        return _fit(source, Stepper(network, weights, training, device), training, scale, bound, evaluation, tell, poll)
+
+    try:
+        return fit(device)
+    except torch.cuda.OutOfMemoryError:
+        if training.device != "auto" or told:
+            raise TrainingError(
+                f"BATCH_SIZE must be smaller for this GPU, whose memory is full. Got {training.batch_size}.",
+                hint="SET sqlml.device = 'cpu'",
+            ) from None
+    finally:
+        if device == "cuda" and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # other processes may want it
+    return fit("cpu")
+
+
+def _fit(
+    source: _Source,
+    stepper: Stepper,
+    training: Training,
+    scale: tuple[float, float],
+    bound: float,
+    evaluation: Rows | None,
+    report: Callable[..., None],
+    poll: Callable[[], None] | None,
+) -> Fit:
+    """Epochs until the loss stalls; one above `bound` is an error."""
+    torch = import_torch()
+    network, device = stepper.network, stepper.device
     losses: list[float] = []
     evals: list[float | None] = []
     converged = False
@@ -130,15 +170,16 @@ def train(
         generator = torch.Generator().manual_seed(training.seed)
         for epoch in range(training.max_iterations):
             loss = _epoch(source, stepper, training, generator, epoch, poll) * scale[1] ** 2
-            _check(loss, losses, training, epoch)
+            _check(loss, losses, bound, training, epoch)
             losses.append(loss)
             evals.append(None if evaluation is None else Frozen(network, stepper.weights()).loss(evaluation))
-            if report is not None:
-                report(epoch, loss, eval_loss=evals[-1], learning_rate=training.learn_rate)
+            report(epoch, loss, eval_loss=evals[-1], learning_rate=training.learn_rate)
             if training.early_stop and epoch and _stalled(losses, training.min_rel_progress):
                 converged = True
                 break
     final = {name: value.copy() for name, value in stepper.weights().items()}
+    if not all(np.isfinite(value).all() for value in final.values()):
+        raise _diverged(training, len(losses) - 1)
     return Fit(final, losses, evals, converged, device)
 
 
@@ -159,20 +200,32 @@ def resolve_device(device: str) -> str:
     torch = import_torch()
     if device == "cpu":
         return "cpu"
-    found = bool(torch.cuda.is_available())
-    if device == "cuda" and not found:
+    trouble = "torch sees none" if not torch.cuda.is_available() else _trouble()
+    if device == "cuda" and trouble:
         raise NotSupportedError(
-            "DEVICE must be 'auto' or 'cpu' where torch sees no CUDA GPU. Got 'cuda'.",
+            f"DEVICE must be 'auto' or 'cpu' without a CUDA GPU that works: {trouble}. Got 'cuda'.",
             hint="SET sqlml.device = 'auto'",
         )
-    return "cuda" if found else "cpu"
+    return "cpu" if trouble else "cuda"
+
+
+def _trouble() -> str:
+    """Why the GPU cannot be used, though torch sees it: too old for this torch, taken by another; "" if it can."""
+    torch = import_torch()
+    try:
+        torch.zeros(1, device="cuda").add_(1).item()
+    except (AssertionError, RuntimeError) as error:
+        return str(error).strip().split("\n", 1)[0].rstrip(".")
+    return ""
 
 
 def free_memory(device: str) -> int | None:
     """Bytes that are free on the device that a setting means; None where that is the machine's own memory."""
     if resolve_device(device) == "cpu":
         return None
-    return int(import_torch().cuda.mem_get_info()[0])
+    cuda = import_torch().cuda
+    # What torch keeps for later tensors of this process is free to it.
+    return int(cuda.mem_get_info()[0] + cuda.memory_reserved() - cuda.memory_allocated())
 
 
 def _start(network: Network, training: Training, start: Weights | None) -> dict[str, NDArray[np.float32]]:
@@ -274,8 +327,8 @@ def _steps(
                 poll()
 
 
-def _check(loss: float, before: list[float], training: Training, epoch: int) -> None:
-    if not math.isfinite(loss) or (before and loss > 1e3 * before[0] and loss > 1e3 * min(before)):
+def _check(loss: float, before: list[float], bound: float, training: Training, epoch: int) -> None:
+    if not math.isfinite(loss) or loss > bound or (before and loss > 1e3 * before[0] and loss > 1e3 * min(before)):
         raise _diverged(training, epoch)
 
 
@@ -353,15 +406,43 @@ def _thread_count(network: Network, batch_size: int) -> int:
     return 1 if work < 2**24 else max(1, min(cores(), work // 2**23))
 
 
+class _Turns:
+    """A setting of torch's that several trainings change at once: the last one puts back what the first one found."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self.before: Any = None
+
+    def enter(self, change: Callable[[], Any]) -> None:
+        """`change` gives what is put back; it is called by the first one."""
+        with self._lock:
+            if not self._inside:
+                self.before = change()
+            self._inside += 1
+
+    def leave(self, put_back: Callable[[Any], None]) -> None:
+        """`put_back` is called by the last one."""
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                put_back(self.before)
+
+
+_THREADS, _PRECISION = _Turns(), _Turns()
+
+
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
     torch = import_torch()
-    before = torch.get_num_threads()
+    _THREADS.enter(torch.get_num_threads)
+    before = _THREADS.before
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before)  # the number belongs to the thread, and to those that start later
+        _THREADS.leave(torch.set_num_threads)
 
 
 @contextlib.contextmanager
@@ -373,19 +454,34 @@ def _precision(device: str) -> Iterator[None]:
     if device != "cuda":
         yield
         return
+    _PRECISION.enter(_exact_and_fast)
+    try:
+        yield
+    finally:
+        _PRECISION.leave(lambda put_back: put_back())
+
+
+def _exact_and_fast() -> Callable[[], None]:
+    """Set torch so; returns what undoes it."""
     torch = import_torch()
-    precision = torch.get_float32_matmul_precision()
     mode = torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    with warnings.catch_warnings():
-        # Products differ only between streams, and there is one.
-        warnings.filterwarnings("ignore", message=".*[Dd]eterministic.*")
+    precision = None
+    with contextlib.suppress(RuntimeError):  # the process has chosen a precision by torch's newer settings: it stays
+        precision = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high")
-        torch.set_deterministic_debug_mode("warn")
-        torch.utils.deterministic.fill_uninitialized_memory = False
-        try:
-            yield
-        finally:
+    filters = warnings.catch_warnings()
+    filters.__enter__()
+    # Products differ only between streams, and there is one.
+    warnings.filterwarnings("ignore", message=".*[Dd]eterministic.*")
+    torch.set_deterministic_debug_mode("warn")
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+    def put_back() -> None:
+        filters.__exit__(None, None, None)
+        if precision is not None:
             torch.set_float32_matmul_precision(precision)
-            torch.set_deterministic_debug_mode(mode)
-            torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+
+    return put_back

@@ -62,6 +62,9 @@ def class_weight(options: Any, label: Label | None) -> str | None:
             what = f"lacks {', '.join(sorted(missing))}" if missing else f"names {', '.join(sorted(extra))}"
             raise OptionError(f"CLASS_WEIGHTS must have one entry for every class. It {what}.")
         weights = [table[c] for c in label.classes]
+        if min(weights) < 0 or max(weights) == 0:
+            rule = "be at least 0 each, one of them more"
+            raise OptionError(f"CLASS_WEIGHTS must {rule}. Got {', '.join(f'{w:g}' for w in weights)}.")
     else:
         return None
     whens = " ".join(f"WHEN {i} THEN {quote_literal(float(w))}" for i, w in enumerate(weights))

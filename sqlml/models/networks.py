@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sqlml.encode import Category, Design, Encoding, Number, Set, Vector
+from sqlml.encode import Category, Design, Encoding, Number, Set, Sparse, Vector
 from sqlml.errors import FormatError, NotSupportedError, OptionError
 from sqlml.kernels.bags import Bags, joined
 from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows, default_hidden
@@ -48,6 +48,8 @@ Optimizer = Literal["ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD"]
 #: Training rows are kept in memory up to this size, or a quarter of the machine's memory if that is less.
 MEMORY = 8 * 2**30
 STREAM_ROWS = 262_144
+#: Decoded numbers of a piece: wide vectors come in fewer rows.
+STREAM_BYTES = 2**28
 #: Vectors are written out as dense numbers; wider designs are refused.
 DENSE_COLUMNS = 20_000
 #: Arrays of categories are dense columns too while they have at most this many levels together.
@@ -163,7 +165,9 @@ class TrainingRows:
         self.relation, self.design, self.extra, self.task, self.bags = relation, design, dict(extra), task, bags
 
     def __iter__(self) -> Iterator[Rows]:
-        for block in read(self.relation, self.design, self.extra, STREAM_ROWS, bags=self.bags):
+        width = 8 * max(1, numeric_width(self.design, bags=self.bags))
+        rows = max(1024, min(STREAM_ROWS, STREAM_BYTES // width))
+        for block in read(self.relation, self.design, self.extra, rows, bags=self.bags):
             found = self._rows(block)
             if len(found):
                 yield found
@@ -275,9 +279,15 @@ def refuse_wide(design: Design, *, bags: bool) -> None:
     if width > DENSE_COLUMNS:
         dense = [f for f in design.features if not isinstance(f, (Category, Set) if bags else Category)]
         widest = max(dense, key=lambda f: f.width)
+        hint = None
+        if isinstance(widest, Sparse):
+            key, value = widest.index_field, widest.value_field
+            folded = f"MOD(e.{key}, 10000) AS {key}, e.{value} FROM UNNEST({widest.source}) AS e"
+            hint = f"fold the keys: ARRAY(SELECT AS STRUCT {folded}) AS {widest.source}"
         raise NotSupportedError(
-            f"networks take at most {DENSE_COLUMNS} numeric inputs. The features have {width},"
-            f" of which {widest.width} in {widest.source}."
+            f"networks take at most {DENSE_COLUMNS} numeric inputs, sparse arrays written out. The features have"
+            f" {width}, of which {widest.width} in {widest.source}.",
+            hint=hint,
         )
 
 

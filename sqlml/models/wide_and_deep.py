@@ -81,7 +81,9 @@ def halves(name: str, value: Any, default: Any) -> tuple[Any, Any]:
     for key, item in value:
         half = key.lower()
         if half not in HALVES or half in found:
-            raise OptionError(f"{name} must name 'dnn' and 'linear', each once. Got '{key}'.")
+            example = "'ADAM'), ('linear', 'FTRL'" if name == "OPTIMIZER" else "0.001), ('linear', 0.01"
+            text = f"{name} must name 'dnn' and 'linear', each once. Got '{key}'."
+            raise OptionError(text, hint=f"{name}=[('dnn', {example})]")
         if name == "LEARN_RATE" and item <= 0:
             raise OptionError(f"LEARN_RATE must be greater than 0. Got {item}.")
         found[half] = item

@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sqlml.errors import NotSupportedError, TrainingError
+from sqlml.kernels import mlp_train
 from sqlml.kernels.bags import of_pairs
 from sqlml.kernels.mlp import Network, Rows
-from sqlml.kernels.mlp_train import Training, train
+from sqlml.kernels.mlp_train import Training, _precision, _threads, resolve_device, train
 
 torch = pytest.importorskip("torch")
 from torch.overrides import TorchFunctionMode  # noqa: E402
@@ -144,10 +146,89 @@ def test_training_leaves_the_callers_random_numbers_alone():
 
 
 def test_settings_of_torch_are_given_back():
-    from sqlml.kernels.mlp_train import _precision
-
     before = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
     with _precision("cuda"):
         assert torch.get_float32_matmul_precision() == "high"
         assert torch.are_deterministic_algorithms_enabled()
     assert before == (torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
+
+
+def test_settings_of_torch_are_given_back_by_the_last_of_several_trainings():
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    first, second = [_threads(1), _precision("cuda")], [_threads(3), _precision("cuda")]
+    for context in (*first, *second):
+        context.__enter__()
+    for context in first:
+        context.__exit__(None, None, None)
+    assert torch.are_deterministic_algorithms_enabled()
+    for context in second:
+        context.__exit__(None, None, None)
+    after = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    assert before == after
+
+
+def test_a_precision_chosen_by_newer_settings_stays():
+    matmul = torch.backends.cuda.matmul
+    if not hasattr(matmul, "fp32_precision"):
+        pytest.skip("this torch has no such setting")
+    before = matmul.fp32_precision
+    try:
+        matmul.fp32_precision = "tf32"
+        with _precision("cuda"):
+            assert matmul.fp32_precision == "tf32" and torch.are_deterministic_algorithms_enabled()
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        matmul.fp32_precision = before
+
+
+def test_a_gpu_that_does_not_work_is_no_gpu(monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nCompile with ...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "zeros", broken)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(NotSupportedError, match=r"a CUDA GPU that works: CUDA error: no kernel image .* device\. Got"):
+        resolve_device("cuda")
+
+
+def test_full_memory_of_a_gpu(monkeypatch):
+    rows, network = rows_of("binary"), Network("binary", 2, 15, (4,), 1)
+    settings = Training(max_iterations=3, early_stop=False)
+    here = train(network, rows, settings)
+    monkeypatch.setattr(mlp_train, "resolve_device", lambda _: "cuda")
+    pack = mlp_train._Source._pack
+
+    def full(self, rows):
+        if self._device == "cuda":
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return pack(self, rows)
+
+    monkeypatch.setattr(mlp_train._Source, "_pack", full)
+    seen = []
+    there = train(network, rows, settings, report=lambda i, loss, **_: seen.append(i))
+    assert there.device == "cpu" and there.losses == here.losses and seen == [0, 1, 2]
+    with pytest.raises(TrainingError, match="BATCH_SIZE must be smaller for this GPU"):
+        train(network, rows, Training(device="cuda"))
+
+
+def test_full_memory_after_an_epoch_is_an_error(monkeypatch):
+    epoch = mlp_train._epoch
+
+    def later(source, stepper, training, generator, number, poll):
+        if number == 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return epoch(source, stepper, training, generator, number, poll)
+
+    monkeypatch.setattr(mlp_train, "_epoch", later)
+    with pytest.raises(TrainingError, match=r"whose memory is full\. Got 32"):
+        train(Network("binary", 2, 15, (4,), 1), rows_of("binary"), Training())
+
+
+@pytest.mark.parametrize("task,k", [("regression", 1), ("binary", 1), ("autoencoder", 17)])
+def test_a_loss_that_is_huge_from_the_start_is_no_model(task, k):
+    network = Network(task, 2, 15, (6, 4, 5), k)
+    settings = Training(learn_rate=1e9, max_iterations=2, batch_size=10)
+    with pytest.raises(TrainingError, match="LEARN_RATE must be smaller"):
+        train(network, rows_of(task), settings)
+    assert train(network, rows_of(task), Training(l1_activation=1e6, max_iterations=1)).losses

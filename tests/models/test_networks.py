@@ -171,7 +171,9 @@ def test_stored_networks_answer_the_same(tmp_path):
             load_penguins(connection)
             source = "SELECT * FROM penguins WHERE body_mass_g IS NOT NULL"
             create(connection, "DNN_REGRESSOR", source=source, max_iterations=2)
-            weights = connection.duckdb.execute("SELECT count(*) FROM sqlml.arrays WHERE dtype = 'bytes'")
+            weights = connection.duckdb.execute(
+                "SELECT count(*) FROM sqlml.arrays WHERE key = 'state.weights' AND dtype = 'bytes'"
+            )
             assert weights.fetchone()[0] == 1
         predictions.append(rows(connection, "SELECT * FROM ML.PREDICT(MODEL m, TABLE penguins)"))
         connection.close()
@@ -365,3 +367,44 @@ def test_every_option_of_the_specification_is_known():
         else:
             assert supervised <= known
             assert ("CLASSIFIER" in kind) == ({"class_weights", "auto_class_weights"} <= known)
+
+
+def test_wide_sparse_arrays_are_refused_with_a_way_out(con):
+    keys = "[STRUCT(25000 + MOD(i, 7) AS k, i * 0.5 AS w), STRUCT(i AS k, 1.0 AS w)]"
+    rows(
+        con, f"CREATE TABLE sparse AS SELECT {keys} AS s, MOD(i, 7) * 1.0 AS label FROM UNNEST(GENERATE_ARRAY(1, 40)) i"
+    )
+    text = "CREATE OR REPLACE MODEL wide OPTIONS(model_type='DNN_REGRESSOR', max_iterations=1, hidden_units=[2]) AS SELECT "
+    with pytest.raises(sqlml.Error, match="at most 20000 numeric inputs, sparse arrays written out") as caught:
+        rows(con, text + "s, label FROM sparse")
+    folded = caught.value.hint.removeprefix("fold the keys: ")
+    assert folded == "ARRAY(SELECT AS STRUCT MOD(e.k, 10000) AS k, e.w FROM UNNEST(s) AS e) AS s"
+    rows(con, text + f"{folded}, label FROM sparse")
+    found = rows(con, f"SELECT predicted_label FROM ML.PREDICT(MODEL wide, (SELECT {folded} FROM sparse))")
+    assert len(found) == 40 and np.isfinite(found).all()
+
+
+def test_wide_rows_are_read_in_small_pieces(con, monkeypatch):
+    source = "SELECT species, body_mass_g, flipper_length_mm FROM penguins WHERE body_mass_g IS NOT NULL"
+    create(con, "DNN_CLASSIFIER", name="n1", source=source, max_iterations=2)
+    monkeypatch.setattr("sqlml.models.networks.STREAM_BYTES", 1)  # 1,024 rows is the least
+    monkeypatch.setattr("sqlml.models.networks.MEMORY", 1)
+    create(con, "DNN_CLASSIFIER", name="n2", source=source, max_iterations=2)
+    text = "SELECT loss FROM ML.TRAINING_INFO(MODEL {}) ORDER BY iteration"
+    assert rows(con, text.format("n1")) == rows(con, text.format("n2"))  # one piece, in the same order
+
+
+@pytest.mark.parametrize("first", [-1.0, 0.0])
+def test_class_weights_are_not_negative_and_not_all_nothing(con, first):
+    names = [r[0] for r in rows(con, "SELECT DISTINCT species FROM known ORDER BY 1")]
+    weights = ", ".join(f"('{n}', {first if i == 0 else 0.0})" for i, n in enumerate(names))
+    with pytest.raises(sqlml.Error, match="CLASS_WEIGHTS must be at least 0 each, one of them more"):
+        create(con, "DNN_CLASSIFIER", source="SELECT species, body_mass_g FROM penguins",
+               class_weights=f"[{weights}]")  # fmt: skip
+
+
+def test_halves_of_an_optimizer_are_named(con):
+    with pytest.raises(sqlml.Error, match=r"name 'dnn' and 'linear', each once\. Got 'ADAM'") as caught:
+        create(con, "DNN_LINEAR_COMBINED_REGRESSOR", source="SELECT body_mass_g, culmen_depth_mm FROM penguins",
+               optimizer="STRUCT('ADAM' AS dnn, 'SGD' AS linear)")  # fmt: skip
+    assert caught.value.hint == "OPTIMIZER=[('dnn', 'ADAM'), ('linear', 'FTRL')]"
