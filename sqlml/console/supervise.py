@@ -41,6 +41,12 @@ def forget_ctrl_c() -> None:
     _pressed = False
 
 
+def _was_pressed() -> bool:
+    global _pressed
+    before, _pressed = _pressed, False
+    return before
+
+
 def supervise(work: Callable[[], T], stop: Callable[[], object]) -> T:
     """The result of `work()`; each Ctrl-C calls `stop()`. Errors of the work are raised here.
 
@@ -48,8 +54,7 @@ def supervise(work: Callable[[], T], stop: Callable[[], object]) -> T:
     that came before.
     """
     global _listening
-    if _pressed:
-        forget_ctrl_c()
+    if _was_pressed():
         raise Cancelled("the statement was cancelled.")
     result: list[T] = []
     failure: list[BaseException] = []
@@ -69,8 +74,7 @@ def supervise(work: Callable[[], T], stop: Callable[[], object]) -> T:
     while waiting:
         try:
             _listening = True
-            if _pressed:  # while nobody listened: as if it came now
-                forget_ctrl_c()
+            if _was_pressed():  # while nobody listened: as if it came now
                 raise KeyboardInterrupt
             waiting = not ended.wait(0.2)
             _listening = False
