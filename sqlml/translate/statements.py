@@ -12,12 +12,15 @@ from sqlml.translate.context import Context
 from sqlml.translate.exports import rewrite_export
 from sqlml.translate.types import rewrite_type_definition
 
-_KEPT_PROPERTIES = (exp.TemporaryProperty,)
+_KEPT_PROPERTIES = (exp.TemporaryProperty, exp.SequenceProperties)
 _KEPT_CONSTRAINTS = (exp.NotNullColumnConstraint, exp.DefaultColumnConstraint)
 
 
 def _create(node: exp.Expression, context: Context) -> exp.Expression:
     kind = str(node.args.get("kind") or "").upper()
+    if kind == "INDEX":
+        hint = "leave it out: columns are stored with the range of their values, which scans use."
+        raise NotSupportedError("CREATE INDEX is not available.", span=context.span(node), hint=hint)
     properties = node.args.get("properties")
     kept: list[exp.Expression] = []
     like: exp.Expression | None = None
