@@ -21,6 +21,8 @@ from sqlml.translate.build import (
 )
 from sqlml.translate.context import Context
 from sqlml.translate.intervals import rewrite_interval
+from sqlml.translate.types import convert
+from sqlml.translate.unnest import struct_type
 from sqlml.translate.variables import system_variable, variable
 from sqlml.translate.zones import to_local
 
@@ -223,7 +225,12 @@ def _array(node: exp.Expression, context: Context) -> exp.Expression:
     if items and isinstance(items[0], exp.Query):
         return tag(node, "array")
     names: list[str] | None = None
+    typed = struct_type(items[0]) if items else None
     for at, item in enumerate(items):
+        if typed is not None and isinstance(item, exp.Tuple | exp.Struct):
+            # [STRUCT<a INT64>(1), (2)]: the type of the first is that of all.
+            items[at] = convert(item, typed)
+            continue
         if isinstance(item, exp.Tuple):
             item = _struct(item, context)
             items[at] = item

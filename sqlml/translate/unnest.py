@@ -22,6 +22,12 @@ _SCALAR_ARRAYS = frozenset(
 )
 
 
+def struct_type(value: exp.Expression) -> str | None:
+    """The type of a translated STRUCT<a INT64>(...) or of a cast to a struct; None for other values."""
+    text = value.args["to"].args.get("kind") if isinstance(value, exp.Cast) else None
+    return text if isinstance(text, str) and text.startswith("STRUCT(") and not text.endswith("]") else None
+
+
 def element_kind(array: exp.Expression) -> str | None:
     """'struct' or 'scalar' when the text of an array says what its elements are."""
     while isinstance(array, exp.Paren):
@@ -39,7 +45,7 @@ def element_kind(array: exp.Expression) -> str | None:
             if from_ is not None and from_.this.alias == "__row":
                 return "struct"
             return "struct" if isinstance(single, exp.Struct) else None
-        return "struct" if isinstance(first, exp.Struct | exp.Tuple) else "scalar"
+        return "struct" if isinstance(first, exp.Struct | exp.Tuple) or struct_type(first) else "scalar"
     if isinstance(array, exp.Anonymous) and array.this in _SCALAR_ARRAYS:
         return "scalar"
     return None

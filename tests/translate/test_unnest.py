@@ -86,3 +86,22 @@ def test_both_forms_agree(con: sqlml.Connection, query: str, monkeypatch: pytest
 
 def test_an_element_may_be_called_as_its_array(con: sqlml.Connection) -> None:
     assert answer(con, "SELECT id, nums FROM d.t, UNNEST(nums) nums ORDER BY 1, 2")[1] == [(1, 10), (1, 20), (2, 30)]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        "[STRUCT<a INT64, b TIMESTAMP>(1, '2023-02-01 00:00:00 UTC'), (2, NULL)]",
+        "[STRUCT<a INT64, b TIMESTAMP>(1, '2023-02-01 00:00:00 UTC'), STRUCT(2, NULL)]",
+        "[STRUCT<a INT64, b TIMESTAMP>(1, '2023-02-01 00:00:00 UTC'), STRUCT<a INT64, b TIMESTAMP>(2, NULL)]",
+        "ARRAY<STRUCT<a INT64, b TIMESTAMP>>[(1, '2023-02-01 00:00:00 UTC'), (2, NULL)]",
+    ],
+)
+def test_the_type_of_the_first_struct_is_that_of_all(array: str) -> None:
+    """Its fields are columns, with its names and types."""
+    with sqlml.connect() as con:
+        found = con.execute(f"SELECT * FROM UNNEST({array}) ORDER BY a")
+        assert [d[0] for d in found.description] == ["a", "b"]
+        rows = found.fetchall()
+        assert [r[0] for r in rows] == [1, 2] and rows[1][1] is None and rows[0][1].isoformat()[:10] == "2023-02-01"
+        assert con.execute(f"SELECT x.a FROM UNNEST({array}) AS x WHERE x.b IS NULL").fetchall() == [(2,)]
