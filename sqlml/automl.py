@@ -105,6 +105,7 @@ def search(
     library = sorted(found, key=lambda f: -f.value)[:LIBRARY]
     generator = np.random.default_rng([run.seed, 13])
     weights = ensemble.bagged([f.prediction for f in library], y, objective, generator)
+    weights = ensemble.hedged(weights, [f.member.model for f in library], len(y))
     members = tuple(replace(f.member, weight=float(w)) for f, w in zip(library, weights, strict=True) if w > 0.0)
     shares = {f.trial: float(w) for f, w in zip(library, weights, strict=True)}
     listed = tuple(

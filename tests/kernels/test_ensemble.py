@@ -69,3 +69,11 @@ def test_bags_do_not_leave_everything_to_a_lucky_member():
     again = ensemble.bagged(chosen, y[:20], ensemble.rmse, np.random.default_rng(0))
     np.testing.assert_array_equal(again, weights)
     assert ensemble.bagged(chosen[:1], y[:20], ensemble.rmse, rng).tolist() == [1.0]
+
+
+def test_a_part_of_the_weight_goes_to_the_best_of_each_group():
+    weights = np.array([0.0, 0.9, 0.1, 0.0])
+    found = ensemble.hedged(weights, ["net", "net", "trees", "linear"], 800)
+    np.testing.assert_allclose(found, [0.25 / 3, 0.675, 0.075 + 0.25 / 3, 0.25 / 3])
+    np.testing.assert_allclose(ensemble.hedged(weights, ["a"] * 4, 10_000), [0.025, 0.8775, 0.0975, 0.0])
+    assert ensemble.hedged(np.ones(1), ["a"], 5).tolist() == [1.0]
