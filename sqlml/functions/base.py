@@ -172,10 +172,11 @@ def refuse_threshold(call: Call) -> None:
     """THRESHOLD is for two labels and needs data."""
     if "threshold" not in call.given:
         return
+    span = call.places.get("threshold", call.span)
     if call.model.label is None or len(call.model.label.classes) != 2:
-        raise OptionError("THRESHOLD must be given only for models with two labels.", span=call.span)
+        raise OptionError("THRESHOLD must be given only for models with two labels.", span=span)
     if call.source is None:
-        raise OptionError("THRESHOLD must be given only together with input data.", span=call.span)
+        raise OptionError("THRESHOLD must be given only together with input data.", span=span)
 
 
 def label_column(call: Call) -> Column:
@@ -210,21 +211,22 @@ def with_trial(call: Call) -> Call:
     if "trial_id" not in call.given or call.trained is None:
         return call
     refuse_trials(call)
-    wanted = call.settings.trial_id
+    wanted, span = call.settings.trial_id, call.places.get("trial_id", call.span)
     trial = next((t for t in call.trained.trials if t.trial_id == wanted), None)
     if trial is None:
         text = f"TRIAL_ID must be from 1 to {len(call.trained.trials)} for {call.trained.path}. Got {wanted}."
-        raise OptionError(text, span=call.span)
+        raise OptionError(text, span=span)
     if trial.status != "SUCCEEDED":
         text = f"TRIAL_ID must name a trial that succeeded. Trial {wanted} is {trial.status}: {trial.error}"
-        raise OptionError(text, span=call.span, hint=f"SELECT * FROM ML.TRIAL_INFO(MODEL {call.trained.path})")
+        raise OptionError(text, span=span, hint=f"SELECT * FROM ML.TRIAL_INFO(MODEL {call.trained.path})")
     return replace(call, trained=call.trained.of_trial(trial))
 
 
 def refuse_trials(call: Call) -> None:
     """TRIAL_ID is for models that were trained with NUM_TRIALS."""
     if call.given and "trial_id" in call.given and not call.model.finished:
-        raise OptionError("TRIAL_ID must be given only for models trained with NUM_TRIALS.", span=call.span)
+        span = call.places.get("trial_id", call.span)
+        raise OptionError("TRIAL_ID must be given only for models trained with NUM_TRIALS.", span=span)
 
 
 def not_without_data(call: Call) -> NotSupportedError:

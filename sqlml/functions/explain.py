@@ -163,7 +163,7 @@ def _refuse_foreign(call: Call) -> None:
             able = [n for n, m in MODELS.items() if name in m.explain_settings]
             hint = f"it is for {', '.join(able)}." if able else None
             text = f"{name.upper()} must not be given for a {call.model.model} model."
-            raise OptionError(text, span=call.span, hint=hint)
+            raise OptionError(text, span=call.places.get(name, call.span), hint=hint)
 
 
 def _predictions(score: Score, trained: Trained) -> list[str]:
@@ -293,7 +293,7 @@ def _global_explain(call: Call) -> Computed:
     if "class_attributions" not in stored:
         text = "CLASS_LEVEL_EXPLAIN must be given only for classifiers (not of AutoML)."
         text += f" {trained.path} is a {trained.model}."
-        raise OptionError(text, span=call.span)
+        raise OptionError(text, span=call.places.get("class_level_explain", call.span))
     assert trained.label is not None
     lead = (Column("class_name", "VARCHAR"), Column("feature", "VARCHAR"), Column("attribution", "DOUBLE"))
     return Computed(lead, _table(names, stored["class_attributions"], trained.label.classes, CLASS_FEATURES))

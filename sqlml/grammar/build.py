@@ -138,8 +138,8 @@ class _Parser:
 
 
 def _span(items: list[Any], default: Span) -> Span:
-    """The span over tokens and nodes."""
-    spans = [s for s in (_place(i) for i in items) if s is not None]
+    """The span over tokens and nodes; a node that has no token of its own (an empty array) lies at `default`."""
+    spans = [s for s in (_place(i) for i in items) if s is not None and s is not default]
     return Span(min(s.start for s in spans), max(s.end for s in spans)) if spans else default
 
 

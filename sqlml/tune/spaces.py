@@ -272,6 +272,13 @@ def _range(declared: Declaration, space: Space, item: Written) -> Dimension:
         text = f"the bounds of HPARAM_RANGE of {declared.sql} must be whole numbers."
         raise OptionError(f"{text} Got {low:g} and {high:g}.", span=item.span)
     log = space.scale == "LOG"
+    outside = (
+        declared.above is not None and low < declared.above,
+        declared.below is not None and high > declared.below,
+    )
+    for value, span, wrong in zip((low, high), item.spans, outside, strict=True):
+        if wrong:  # an end that is only excluded moves inside
+            convert(declared, Given(int(value) if whole else value, item.span, span))
     low, high = _open_ends(declared, low, high, log)
     for value, span in zip((low, high), item.spans, strict=True):
         shown: object = int(value) if whole else value

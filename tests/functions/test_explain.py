@@ -254,3 +254,21 @@ def test_the_largest_of_each_row_are_those_of_a_plain_sort() -> None:
             order = sorted(range(7), key=lambda i: (np.isnan(given[i]), -abs(given[i]), i))[:k]
             assert [e["feature"] for e in row] == [names[i] for i in order]
             np.testing.assert_array_equal([e["attribution"] for e in row], given[order])
+
+
+@pytest.mark.parametrize(
+    ("function", "setting", "word"),
+    [
+        ("ML.EXPLAIN_PREDICT", "7 AS integrated_gradients_num_steps", "7"),
+        ("ML.EXPLAIN_PREDICT", "TRUE AS approx_feature_contrib", "TRUE"),
+        ("ML.EXPLAIN_PREDICT", "0.25 AS threshold", "0.25"),
+        ("ML.PREDICT", "0.25 AS threshold", "0.25"),
+        ("ML.PREDICT", "3 AS trial_id", "3"),
+    ],
+)
+def test_settings_that_do_not_apply_are_marked_at_their_value(con, function, setting, word):
+    create(con, "LINEAR_REG", "y")
+    sql = f"SELECT * FROM {function}(MODEL m, TABLE t, STRUCT({setting}))"
+    with pytest.raises(sqlml.Error, match="must (not )?be given") as caught:
+        rows(con, sql)
+    assert sql[caught.value.span.start : caught.value.span.end] == word

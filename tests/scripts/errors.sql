@@ -521,7 +521,7 @@ SELECT * FROM ML.PREDICT(MODEL d.m, TABLE penguins, STRUCT(0.5 AS threshold))
 ---
 OptionError: THRESHOLD must be given only for models with two labels.
   2 | SELECT * FROM ML.PREDICT(MODEL d.m, TABLE penguins, STRUCT(0.5 AS threshold))
-                    ^^^^^^^^^^
+                                                                 ^^^
 
 
 
@@ -538,7 +538,7 @@ SELECT * FROM ML.EVALUATE(MODEL d.sex, STRUCT(0.5 AS threshold))
 ---
 OptionError: THRESHOLD must be given only for models with two labels.
   2 | SELECT * FROM ML.EVALUATE(MODEL d.sex, STRUCT(0.5 AS threshold))
-                    ^^^^^^^^^^^
+                                                    ^^^
 
 
 

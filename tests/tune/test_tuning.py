@@ -250,6 +250,9 @@ REFUSED = [
     ("LINEAR_REG", {"l2_reg": "HPARAM_RANGE(1, 1)"}, "must have a lower bound below the upper one. Got 1 and 1"),
     ("LINEAR_REG", {"l2_reg": "HPARAM_RANGE(5, 1)"}, "must have a lower bound below the upper one. Got 5 and 1"),
     ("LINEAR_REG", {"l2_reg": "HPARAM_RANGE(-1, 1)"}, "L2_REG must be at least 0"),
+    ("BOOSTED_TREE_REGRESSOR", {"learn_rate": "HPARAM_RANGE(-1, 1)"}, "LEARN_RATE must be greater than 0. Got -1"),
+    ("DNN_REGRESSOR", {"dropout": "HPARAM_RANGE(0, 2)"}, "DROPOUT must be at least 0 and less than 1. Got 2"),
+    ("LINEAR_REG", {"hparam_tuning_objectives": "[]"}, "must name one metric. Got 0"),
     ("LINEAR_REG", {"l2_reg": "HPARAM_RANGE('a', 'b')"}, "the bounds of HPARAM_RANGE must be numbers"),
     ("LINEAR_REG", {"l2_reg": "HPARAM_RANGE(1)"}, "must have a lower and an upper bound"),
     ("LINEAR_REG", {"l2_reg": "HPARAM_CANDIDATES([])"}, "must be one array with at least one value"),
@@ -291,9 +294,8 @@ def test_bad_spaces_are_refused_with_their_place(con, kind, options, text):
     lines = message.splitlines()
     caret = next(i for i, line in enumerate(lines) if set(line.strip()) == {"^"})
     at = lines[caret].index("^")
-    assert any(
-        lines[caret - 1][at:].startswith(part) for k, v in given.items() for part in (k, v, v[v.find("(") + 1 :], v[1:])
-    )
+    parts = [part for k, v in options.items() for part in (k, *(v[i:] for i in range(len(v))))]
+    assert any(lines[caret - 1][at:].startswith(part) for part in parts)
 
 
 @pytest.mark.parametrize(
