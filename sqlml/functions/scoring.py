@@ -6,6 +6,7 @@ joins the model's lookup tables and adds its intermediate expressions.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,10 @@ def scored(
         sql, rest = f"(SELECT __in, {items} FROM {sql} AS __in)", "unnest(__in)"
     if score.lookups:
         joins, more = [], []
+        # One model has several scores (its predictions, its errors), and tables stay registered: each has its own.
+        tag = zlib.crc32(repr((score.let, [x.table.column_names for x in score.lookups])).encode())
         for lookup in score.lookups:
-            name = f"__sqlml_{trained.uid}_{lookup.name}"
+            name = f"__sqlml_{trained.uid}_{lookup.name}_{tag:08x}"
             tables[name] = lookup.table
             on = f"({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.key"
             joins.append(f" LEFT JOIN {quote_name(name)} AS {lookup.name} ON {on}")

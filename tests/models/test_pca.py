@@ -287,3 +287,20 @@ def test_evaluation_takes_no_rows(con):
         rows(con, "SELECT * FROM ML.DETECT_ANOMALIES(MODEL m, TABLE t)")
     with pytest.raises(sqlml.Error, match="CONTAMINATION"):
         rows(con, "SELECT * FROM ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.6 AS contamination), TABLE t)")
+
+
+def test_categories_of_many_levels_are_scored_in_any_order_of_the_functions():
+    with sqlml.connect() as con:
+        con.execute(
+            "CREATE TABLE t AS SELECT MOD(i, 7) * 1.5 AS a, CAST(MOD(i, 30) AS STRING) AS c FROM range(300) AS r(i)"
+        )
+        con.execute("CREATE MODEL m OPTIONS (model_type = 'pca', num_principal_components = 2) AS SELECT * FROM t")
+        calls = (
+            "ML.PREDICT(MODEL m, TABLE t)",
+            "ML.DETECT_ANOMALIES(MODEL m, STRUCT(0.1 AS contamination), TABLE t)",
+            "ML.PREDICT(MODEL m, TABLE t)",
+        )
+        found = [con.execute(f"SELECT * FROM {call}").fetchall() for call in calls]
+        assert found[0] == found[2] and len(found[1]) == 300
+        both = f"SELECT COUNT(*) FROM {calls[0]} AS p CROSS JOIN (SELECT * FROM {calls[1]} LIMIT 1)"
+        assert con.execute(both).fetchall() == [(300,)]
