@@ -331,10 +331,19 @@ def _fitted_number(r: Raw, s: NumberStatistics, encoding: Encoding, rows: int) -
         hint = f"filter the rows, or use IF(IS_INF({r.source}), NULL, {r.source})."
         raise DataError(f"the column {r.source} must be finite. It holds an infinite value.", hint=hint)
     stddev = s.stddev or 0.0
+    if encoding.numbers != "as_is":
+        refuse_overflow(r.source, s.mean, stddev)
     shift = 0.0 if encoding.numbers == "as_is" else s.mean
     scale = stddev if encoding.numbers == "standardize" and stddev > 0 else 1.0
     sql = without_nan(r.sql) if s.nan else r.sql
     return Number(r.name, sql, r.source, s.mean, stddev, shift, scale, s.n < rows)
+
+
+def refuse_overflow(name: str, mean: float, stddev: float) -> None:
+    """Numbers whose squares are too large for a DOUBLE have no distances and no products."""
+    if not math.isfinite(mean + stddev):
+        hint = f"divide it by a constant, or use LN({name})."
+        raise DataError(f"the column {name} must hold numbers whose squares can be summed.", hint=hint)
 
 
 def number_features(columns: Sequence[Column]) -> list[Raw]:

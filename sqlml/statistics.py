@@ -96,7 +96,9 @@ def _deviation(n: int, mean: float | None, spread: float | None, middle: float |
         return spread
     if n < 2:
         return None
-    return math.sqrt(max(spread - n * (mean - middle) ** 2, 0.0) / (n - 1))
+    gap = mean - middle
+    squares = spread - n * gap * gap  # what is too large for a DOUBLE is infinite here, and NaN in differences
+    return math.sqrt(max(squares, 0.0) / (n - 1)) if math.isfinite(squares) else math.inf
 
 
 def _guarded_statistics(relation: Relation, raw: Sequence[Raw]) -> dict[str, NumberStatistics]:

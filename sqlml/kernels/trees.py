@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sqlml.errors import FormatError, TrainingError
+from sqlml.errors import DataError, FormatError, TrainingError
 from sqlml.kernels.types import F32, F64, I64
 
 #: "shares" fits the share of each class by squared error (a forest that votes), the others boost a likelihood.
@@ -308,6 +308,9 @@ def _told() -> Iterator[None]:
     try:
         yield
     except xgb.core.XGBoostError as error:
+        if "base_score" in str(error):  # the mean label is 0, 1 or no number
+            text = "the rows to train on must have at least two labels of a weight above 0. All others are held out."
+            raise DataError(text) from None
         lines = [line for line in str(error).splitlines() if line.strip()]
         what = lines[0].split("Check failed:", 1)[-1].split("] ", 1)[-1].strip() if lines else "unknown reason"
         raise TrainingError(f"the trees cannot be trained: {what}") from None
@@ -409,6 +412,12 @@ def load(raw: bytes) -> Any:
     return booster
 
 
+@lru_cache(maxsize=16)
+def _drops(raw: bytes) -> bool:
+    """Whether the booster is DART."""
+    return bool(json.loads(load(raw).save_config())["learner"]["gradient_booster"]["name"] == "dart")
+
+
 @lru_cache(maxsize=1)
 def _call() -> tuple[Any, Any, bytes]:
     """XGBoost's C function that scores a dense matrix, its check of return codes, the settings of a plain answer."""
@@ -419,9 +428,12 @@ def _call() -> tuple[Any, Any, bytes]:
 
 
 def outputs(raw: bytes, X: F32) -> F32:
-    """(n,) or (n, classes): what `Booster.inplace_predict` gives, without its 100 microseconds of Python per call."""
+    """(n,) or (n, classes): what `Booster.predict` gives, without its 100 microseconds of Python per call."""
     call, check, settings = _call()
     booster = load(raw)
+    if _drops(raw):  # weighs trees, and adds them up in another order when it reads the rows in place
+        rows = library().DMatrix(X, nthread=1)
+        return np.asarray(booster.predict(rows, validate_features=False), np.float32)
     if not len(X):
         return np.asarray(booster.inplace_predict(X, validate_features=False), np.float32)
     X = np.ascontiguousarray(X, np.float32)

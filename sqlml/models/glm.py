@@ -369,7 +369,7 @@ def _levels(names: Sequence[str | None], weights: F64) -> list[dict[str, Any]]:
 
 
 def refuse_unknown_classes(label: Any, options: Any) -> None:
-    """CLASS_WEIGHTS must have an entry for every class and none besides."""
+    """CLASS_WEIGHTS must have an entry for every class and none besides, and weigh at least two."""
     if not getattr(options, "class_weights", None):
         return
     named = {c for c, _ in options.class_weights}
@@ -377,6 +377,9 @@ def refuse_unknown_classes(label: Any, options: Any) -> None:
     if missing or extra:
         what = f"lacks {', '.join(sorted(missing))}" if missing else f"names {', '.join(sorted(extra))}"
         raise OptionError(f"CLASS_WEIGHTS must have one entry for every class. It {what}.")
+    weighed = sum(weight > 0.0 for _, weight in options.class_weights)
+    if weighed < 2:
+        raise OptionError(f"CLASS_WEIGHTS must be greater than 0 for at least two classes. Got {weighed}.")
 
 
 def refuse_wide_p_values(lay: Layout) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from sqlml.encode import Category, Design, Encoding, Number, Set
+from sqlml.encode import Category, Design, Encoding, Number, Set, refuse_overflow
 from sqlml.errors import DataError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels import kmeans as kernel
 from sqlml.kernels.kmeans import Geometry, Packed, Passes, Real, Rows, Step
@@ -159,6 +159,9 @@ class KMeans(Model[KMeansOptions, KMeansState]):
         return (options.kmeans_init_col,) if options.kmeans_init_col else ()
 
     def train(self, data: TrainingData, options: KMeansOptions, run: Run) -> KMeansState:
+        for f in data.design.features:
+            if isinstance(f, Number):
+                refuse_overflow(f.source, f.mean, f.stddev)
         cosine = options.distance_type == "COSINE"
         geo, moves = geometry(data.design, cosine), offset(data.design, cosine)
         start = first_centers(data, options, run, geo) - moves

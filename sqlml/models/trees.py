@@ -51,6 +51,8 @@ _SELDOM = Space(always=False)
 #: Threads are worth their meetings from this many matrix cells each; the trees do not depend on their number.
 CELLS_PER_THREAD = 500_000
 KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
+#: XGBoost squares labels in single precision.
+LARGEST_LABEL = 1e18
 IMPORTANCE = (
     ("feature", "VARCHAR", pa.string()),
     *((f"importance_{n}", "DOUBLE", pa.float64()) for n in ("weight", "gain", "cover")),
@@ -177,6 +179,8 @@ class Trees(Model[Any, TreeState]):
         label = data.label
         assert label is not None
         refuse_unknown_classes(label, options)
+        if not label.classes:
+            refuse_large(data.train, label)
         if options.instance_weight_col:
             refuse_weights(data.train, options.instance_weight_col)
         earlier = earlier_state(data)
@@ -210,10 +214,9 @@ class Trees(Model[Any, TreeState]):
         def spool(relation: Relation) -> kernel.Spool:
             found = pages(relation, data.design, columns, label, data.weight)
             relation.release()
-            try:
-                return kernel.Spool(told(found, run), columns.width, memory=min(kernel.MEMORY, memory // 8))
-            finally:
-                relation.release()
+            made = kernel.Spool(told(found, run), columns.width, memory=min(kernel.MEMORY, memory // 8))
+            relation.release()  # not after an error: no statement works until the transaction has ended
+            return made
 
         with data.open("rows", lambda: spool(data.train)) as rows:
             if not rows.rows:
@@ -356,6 +359,14 @@ def told(found: Any, run: Run) -> Any:
         rows += len(page)
         run.tell("reading", detail=f"{rows:,} rows")
         yield page
+
+
+def refuse_large(relation: Relation, label: Label) -> None:
+    """Labels are single-precision numbers, and their squares are summed."""
+    largest = relation.aggregate([f"max(abs({label.sql}))"])[0]
+    if largest is not None and largest > LARGEST_LABEL:
+        hint = f"divide {label.name} by a constant."
+        raise DataError(f"the label {label.name} must be at most 1e18. Got {largest:g}.", hint=hint)
 
 
 def refuse_weights(relation: Relation, name: str) -> None:

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+import sqlml
 from sqlml.errors import DataError, OptionError, SchemaError
 from sqlml.kernels import trees as kernel
 from sqlml.models import MODELS
@@ -194,3 +195,35 @@ def test_options_have_the_documented_defaults():
         assert trees[name].default == forest[name].default == default
     assert trees["max_iterations"].default == 20 and trees["learn_rate"].default == 0.3
     assert not {"max_iterations", "learn_rate", "booster_type", "dropout"} & set(forest)
+
+
+@pytest.mark.parametrize("weights", ["[('yes', 0.0), ('no', 0.0)]", "[('yes', 1.0), ('no', 0.0)]"])
+@pytest.mark.parametrize("kind", ["boosted_tree_classifier", "random_forest_classifier", "logistic_reg"])
+def test_weights_of_two_classes_at_least_are_above_0(kind, weights):
+    with sqlml.connect() as con, pytest.raises(sqlml.Error, match="greater than 0 for at least two classes"):
+        con.execute(
+            f"CREATE MODEL m OPTIONS (model_type = '{kind}', input_label_cols = ['y'], class_weights = {weights}) AS"
+            " SELECT i AS x, IF(MOD(i, 2) = 0, 'yes', 'no') AS y FROM UNNEST(GENERATE_ARRAY(1, 50)) AS i"
+        )
+
+
+@pytest.mark.parametrize(
+    "options", ["'kmeans'", "'kmeans', standardize_features = FALSE", "'pca', num_principal_components = 1"]
+)
+def test_numbers_whose_squares_overflow_are_refused_by_name(options):
+    with sqlml.connect() as con, pytest.raises(sqlml.Error, match="the column a must hold numbers whose squares"):
+        con.execute(
+            f"CREATE MODEL m OPTIONS (model_type = {options}) AS"
+            " SELECT i * 1e200 AS a, SIN(i) AS b FROM UNNEST(GENERATE_ARRAY(1, 50)) AS i"
+        )
+
+
+def test_trees_take_any_number():
+    with sqlml.connect() as con:
+        con.execute(
+            "CREATE MODEL m OPTIONS (model_type = 'boosted_tree_classifier', input_label_cols = ['y'],"
+            " data_split_method = 'NO_SPLIT') AS"
+            " SELECT (i - 25.5) * 1e200 AS a, i > 25 AS y FROM UNNEST(GENERATE_ARRAY(1, 50)) AS i"
+        )
+        sql = "SELECT predicted_y FROM ML.PREDICT(MODEL m, (SELECT -1e300 AS a UNION ALL SELECT 1e300)) ORDER BY a"
+        assert con.execute(sql).fetchall() == [(False,), (True,)]

@@ -397,3 +397,20 @@ def test_numbers_outside_of_float_are_the_nearest_float(con):
         wanted = "predicted_y_probs" if "EXPLAIN" not in call else "probability"
         found, expected = (con.execute(f"SELECT {wanted} FROM {call.format(q)}").fetchall() for q in (far, near))
         assert found == expected
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5, 1.0])
+def test_dropped_trees_predict_as_the_booster_does(big, dropout):
+    create(big, BTR, label="y", source="SELECT a, b, y FROM big", booster_type="'DART'", dropout=dropout)
+    booster = xgb.Booster(model_file=bytearray(load(big).state.booster))
+    table = np.array(rows(big, "SELECT CAST(a AS FLOAT64), b, predicted_y FROM ML.PREDICT(MODEL m, TABLE big)"), float)
+    expected = booster.predict(xgb.DMatrix(table[:, :2].astype(np.float32)))
+    assert (table[:, 2] == expected.astype(np.float64)).all()
+
+
+def test_a_label_too_large_for_single_precision_is_refused(con):
+    with pytest.raises(sqlml.Error, match="must be at most 1e18"):
+        con.execute(
+            "CREATE MODEL m OPTIONS (model_type = 'boosted_tree_regressor', input_label_cols = ['y']) AS"
+            " SELECT i AS x, i * 1e200 AS y FROM UNNEST(GENERATE_ARRAY(1, 50)) AS i"
+        )
