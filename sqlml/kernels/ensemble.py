@@ -129,8 +129,8 @@ def bagged(
 def hedged(weights: F64, groups: Sequence[str], rows: int) -> F64:
     """(members,) weights of which a part goes to the best member of each group in equal shares.
 
-    Few rows cannot tell a member that is right from one that was lucky and is sure of itself; groups (model types) err in
-    other places. The part is a quarter up to a thousand rows and falls as 1 / rows beyond.
+    Few rows cannot tell a member that is right from one that was lucky and is sure of itself; groups (model types)
+    err in other places. The part is a quarter up to a thousand rows and falls as 1 / rows beyond.
 
     Args:
         weights: add up to 1; the best members come first.

@@ -269,6 +269,6 @@ def test_the_largest_of_each_row_are_those_of_a_plain_sort() -> None:
 def test_settings_that_do_not_apply_are_marked_at_their_value(con, function, setting, word):
     create(con, "LINEAR_REG", "y")
     sql = f"SELECT * FROM {function}(MODEL m, TABLE t, STRUCT({setting}))"
-    with pytest.raises(sqlml.Error, match="must (not )?be given") as caught:
+    with pytest.raises(sqlml.Error, match=r"must (not )?be given") as caught:
         rows(con, sql)
     assert sql[caught.value.span.start : caught.value.span.end] == word
