@@ -57,6 +57,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "startup": startup.BENCHMARK,
     "dnn": dnn.BENCHMARK,
     "als": als.BENCHMARK,
+    "items": als.ITEMS,
     "arima": arima.BENCHMARK,
     "transform": transform.BENCHMARK,
     "describe": describe.BENCHMARK,

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sqlml.arrow import singles
+from sqlml.arrow import codes, singles
 from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
 from sqlml.kernels.ranking import ranking, rating_metrics
@@ -421,8 +421,9 @@ def _encode(column: pa.ChunkedArray) -> tuple[pa.Array, I64]:
 
 
 def _positions(column: pa.ChunkedArray, ids: pa.Array) -> I64:
-    found = pc.fill_null(pc.index_in(column, value_set=ids), -1)
-    return np.asarray(found.to_numpy(), dtype=np.int64)
+    found = pc.index_in(column, value_set=ids)
+    parts = [codes(chunk) for chunk in found.chunks]
+    return np.concatenate(parts).astype(np.int64) if parts else np.zeros(0, np.int64)
 
 
 def _known(column: pa.ChunkedArray, ids: pa.Array) -> I64:
