@@ -144,6 +144,9 @@ def test_caret_points_into_the_script(tmp_path: pathlib.Path) -> None:
         (("-c", "SELEC 1"), 1, "SELEC"),
         (("-c", ".nonsense"), 2, "not a command"),
         (("-c", ".mode xml"), 2, "must be one of"),
+        (("-c", ".schema nosuch"), 2, "there is no table nosuch"),
+        (("-c", ".output no/such/folder/x; SELECT 1"), 2, "cannot be written: No such file"),
+        (("--output", "tests", "-c", "SELECT 1"), 2, "Is a directory"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], code: int, words: str) -> None:
@@ -157,6 +160,25 @@ def test_not_a_database(tmp_path: pathlib.Path) -> None:
     path.write_text("this is no database, however long it may be\n" * 500)
     done = run(str(path), "-c", "SELECT 1", check=1)
     assert len(done.stderr.decode().splitlines()) <= 3
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("form", ["table", "csv", "parquet"])
+def test_a_full_disk_behind_stdout(form: str) -> None:
+    command = [sys.executable, "-m", "sqlml.shell", "-c", "SELECT 1 AS a", "--format", form]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=ROOT, timeout=600, check=False)
+    assert done.returncode == 2
+    assert b"standard output cannot be written: No space left on device." in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_read_only_makes_no_database(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "none.duckdb"
+    assert b"does not exist, and --read-only" in run(str(path), "--read-only", "-c", "SELECT 1", check=2).stderr
+    assert b"must come with the file" in run("--read-only", "-c", "SELECT 1", check=2).stderr
+    assert not path.exists()
 
 
 def test_not_utf8(tmp_path: pathlib.Path) -> None:
@@ -202,10 +224,13 @@ def test_interrupt_has_its_own_exit_code() -> None:
     command = [sys.executable, "-m", "sqlml.shell", "--format", "csv", "-c", sql]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
-    time.sleep(1)
-    os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=600)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        time.sleep(1)
+        os.kill(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert b"Traceback" not in err
 
