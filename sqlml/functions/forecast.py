@@ -54,8 +54,10 @@ def state_of(trained: Trained) -> ForecastState:
 
 
 def check_horizon(call: Call, horizon: int) -> int:
-    """A horizon that the model has stored. Raises `OptionError`."""
+    """A horizon that the model has stored; the default is cut to it. Raises `OptionError`."""
     stored = state_of(call.model).series.horizon
+    if "horizon" not in call.given:
+        return min(horizon, stored)
     if horizon > stored:
         hint = f"train the model with HORIZON={horizon} to forecast further."
         text = f"HORIZON must be at most {stored}, the HORIZON of the model. Got {horizon}."

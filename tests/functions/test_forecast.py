@@ -60,6 +60,17 @@ def test_default_forecast(model):
         assert (high - low) / 2 == pytest.approx(1.959964 * r["standard_error"], rel=1e-6)
 
 
+def test_the_default_horizon_is_at_most_the_stored_one(visits):
+    visits.execute("""CREATE MODEL one OPTIONS (model_type = 'ARIMA_PLUS', time_series_timestamp_col = 't',
+        time_series_data_col = 'y', horizon = 1) AS
+        SELECT DATE_ADD(DATE '2024-01-01', INTERVAL i DAY) AS t, i * 2.0 AS y FROM UNNEST(GENERATE_ARRAY(0, 30)) AS i""")
+    assert len(rows(visits, "SELECT * FROM ML.FORECAST(MODEL one)")) == 1
+    explained = "SELECT * FROM ML.EXPLAIN_FORECAST(MODEL one) WHERE time_series_type = 'forecast'"
+    assert len(rows(visits, explained)) == 1
+    with pytest.raises(Error, match="HORIZON must be at most 1, the HORIZON of the model. Got 3."):
+        visits.execute("SELECT * FROM ML.FORECAST(MODEL one, STRUCT(3 AS horizon))")
+
+
 def test_horizon_beyond_the_stored_one(model):
     assert len(rows(model, "SELECT * FROM ML.FORECAST(MODEL m, STRUCT(40 AS horizon))")) == 80
     with pytest.raises(Error, match="HORIZON must be at most 40") as error:
