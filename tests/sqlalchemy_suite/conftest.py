@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 #: Part of a test's name -> why it does not apply, where SQLAlchemy has no requirement for it.
 NOT_HERE = {
-    "CompositeKeyReflectionTest": "keys are notes for the reader in GoogleSQL: they are not kept",
+    "CompositeKeyReflectionTest": "keys and rules of a table (PRIMARY KEY, FOREIGN KEY, UNIQUE, CHECK) are not kept",
     "BizarroCharacterTest": "it reflects foreign keys: they are not kept",
     "test_long_convention_name[fk": "it reflects the name of a foreign key: they are not kept",
     "test_long_convention_name[ix": "it reflects the name of an index: GoogleSQL has none",
