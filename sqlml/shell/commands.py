@@ -78,6 +78,15 @@ def _models(session: Session, rest: str) -> None:
     _show(session, f"SHOW MODELS{pattern}")
 
 
+def _any(session: Session, sql: str) -> bool:
+    """Whether a query about DuckDB's own catalog has rows."""
+    cursor = session.connection.duckdb.cursor()
+    try:
+        return cursor.execute(sql).fetchone() is not None
+    finally:
+        cursor.close()
+
+
 def _catalog(session: Session, sql: str) -> None:
     """Show the answer of a query about DuckDB's own catalog."""
     cursor = session.connection.duckdb.cursor()
@@ -100,6 +109,8 @@ def _tables(session: Session, rest: str) -> None:
 def _schema(session: Session, rest: str) -> None:
     name = rest.replace("`", "").split(".")[-1]
     like = f" AND lower(table_name) = lower({quote_literal(name)})" if name else ""
+    if name and not _any(session, f"SELECT 1 FROM duckdb_columns() WHERE NOT internal{like}"):
+        raise UsageError(f"there is no table {rest}; .tables lists them.")
     _catalog(
         session,
         'SELECT schema_name || \'.\' || table_name AS "table", column_name AS "column", data_type AS type'

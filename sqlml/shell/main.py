@@ -97,6 +97,7 @@ def _run(given: argparse.Namespace) -> int:
     try:
         texts = _texts(given.work) if not interactive else []
         mounts = dict(_mount(text) for text in given.mount)
+        _check_readable(given)
     except ValueError as error:
         return _refuse(str(error))
     if interactive:
@@ -192,6 +193,14 @@ def _decode(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{name} must be UTF-8. Got byte 0x{data[error.start]:02x} in line {line}.") from None
+
+
+def _check_readable(given: argparse.Namespace) -> None:
+    """`--read-only` makes no database. Raises ValueError with a sentence."""
+    if given.read_only and given.database == ":memory:":
+        raise ValueError("--read-only must come with the file of a database.")
+    if given.read_only and not os.path.exists(given.database):
+        raise ValueError(f"{given.database} does not exist, and --read-only makes no database.")
 
 
 def _mount(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import shutil
@@ -44,7 +45,9 @@ class Output:
     _begun: bool = False
 
     def to(self, path: str | None) -> None:
-        """Send results into a file from its beginning, or to the screen again."""
+        """Send results into a file from its beginning, or to the screen again. Raises `UsageError`."""
+        if path is not None and (code := _unwritable(path)):
+            raise UsageError(f"{path} cannot be written: {os.strerror(code)}.")
         self.path, self._begun = path, False
 
     def show(self, reader: pa.RecordBatchReader) -> tuple[int, bool]:
@@ -58,6 +61,9 @@ class Output:
         except BrokenPipeError:
             silence_stdout()
             raise ReaderGone from None
+        except OSError as error:  # a full disk behind `> file`
+            silence_stdout()
+            raise UsageError(f"standard output cannot be written: {error.strerror or error}.") from None
 
     def _to_file(self, reader: pa.RecordBatchReader) -> int:
         assert self.path is not None
@@ -94,6 +100,16 @@ class Output:
         else:
             _send(chain(screen, stream), sys.stdout.buffer)
         return lines.rows, lines.cut
+
+
+def _unwritable(path: str) -> int:
+    """The number of the error that writing a file would give, 0 for none; the file is left as it is."""
+    if os.path.isdir(path):
+        return errno.EISDIR
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        return errno.ENOENT
+    return 0 if os.access(path if os.path.exists(path) else folder, os.W_OK) else errno.EACCES
 
 
 def pager_command() -> list[str] | None:
