@@ -246,18 +246,23 @@ def _check_bounds(declared: Declaration, item: Given, value: object) -> None:
             raise _wrong(declared, item, _range(declared))
 
 
+def _plain(bound: float) -> str:
+    """A bound as people write it: 1000000, not 1e+06."""
+    return str(int(bound)) if float(bound).is_integer() and abs(bound) < 1e15 else f"{bound:g}"
+
+
 def _range(d: Declaration) -> str:
     if d.low is not None and d.high is not None:
-        return f"must be from {d.low:g} to {d.high:g}"
+        return f"must be from {_plain(d.low)} to {_plain(d.high)}"
     words = []
     if d.low is not None:
-        words.append(f"at least {d.low:g}")
+        words.append(f"at least {_plain(d.low)}")
     if d.above is not None:
-        words.append(f"greater than {d.above:g}")
+        words.append(f"greater than {_plain(d.above)}")
     if d.high is not None:
-        words.append(f"at most {d.high:g}")
+        words.append(f"at most {_plain(d.high)}")
     if d.below is not None:
-        words.append(f"less than {d.below:g}")
+        words.append(f"less than {_plain(d.below)}")
     return "must be " + " and ".join(words)
 
 

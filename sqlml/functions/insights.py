@@ -68,16 +68,17 @@ def _checked(call: Call) -> Metric:
     metric = parse_metric(settings.metric_col, bare=True)
     if metric is None or metric.form != "sum":
         text = f"METRIC_COL must be a column or SUM(column). Got {settings.metric_col!r}."
-        raise OptionError(text, span=call.span)
+        raise OptionError(text, span=call.places.get("metric_col", call.span))
     if {"min_apriori_support", "top_k"} <= call.given:
-        raise OptionError("TOP_K must not come with MIN_APRIORI_SUPPORT.", span=call.span)
+        raise OptionError("TOP_K must not come with MIN_APRIORI_SUPPORT.", span=call.places.get("top_k", call.span))
     if len(settings.dimension_cols) > DIMENSIONS:
         n = len(settings.dimension_cols)
-        raise OptionError(f"DIMENSION_COLS must name at most {DIMENSIONS} columns. Got {n}.", span=call.span)
+        span = call.places.get("dimension_cols", call.span)
+        raise OptionError(f"DIMENSION_COLS must name at most {DIMENSIONS} columns. Got {n}.", span=span)
     try:
         check_columns(metric, settings.interest_label_col, settings.dimension_cols, call.data.columns, _WORDS)
     except OptionError as error:
-        error.span = error.span or call.span
+        error.span = error.span or call.places.get(error.message.split(" ", 1)[0].lower(), call.span)
         raise
     return metric
 

@@ -185,3 +185,26 @@ def test_bad_data_is_refused(sales):
         )
     with pytest.raises(sqlml.Error, match=r"DIMENSION_COLS must be given"):
         rows(sales, "SELECT * FROM AI.KEY_DRIVERS(TABLE sales, metric_col => 'm', interest_label_col => 'test')")
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"metric_col": "'AVG(m)'"}, "'AVG(m)'"),
+        ({"metric_col": "'nothing'"}, "'nothing'"),
+        ({"dimension_cols": "['m']"}, "['m']"),
+        ({"dimension_cols": "['n']"}, "['n']"),
+        ({"interest_label_col": "'size'"}, "'size'"),
+        ({"top_k": "3", "min_apriori_support": "0.2"}, "3"),
+        ({"top_k": "1000001"}, "1000001"),
+    ],
+)
+def test_arguments_of_key_drivers_are_marked(sales, changed, word):
+    given = {"metric_col": "'m'", "dimension_cols": "['shop']", "interest_label_col": "'test'"} | changed
+    listed = ", ".join(f"{k} => {v}" for k, v in given.items())
+    sql = f"SELECT * FROM AI.KEY_DRIVERS(TABLE sales, {listed})"
+    with pytest.raises(sqlml.Error) as caught:
+        rows(sales, sql)
+    span = caught.value.span
+    assert sql[span.start : span.end].strip("[]") == word.strip("[]")
+    assert "e+06" not in caught.value.message
