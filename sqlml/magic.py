@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 SHOWN_ROWS = 100
 BATCH_ROWS = 100_000
+_SERVICE_EXTENSIONS = ("google.cloud.bigquery", "bigquery_magics")
 
 
 class CellError(Exception):
@@ -175,6 +176,17 @@ def _target(words: list[str]) -> str | None:
     return names[0] if names else None
 
 
+def _named_query(cell: str, variables: dict[str, Any]) -> str:
+    """The text of a cell; `$name` alone is the text in that variable."""
+    name = cell.strip().removeprefix("$")
+    if not cell.strip().startswith("$") or not name.isidentifier():
+        return cell
+    found = variables.get(name)
+    if not isinstance(found, str):
+        raise CellError(f"${name} must be a variable that holds the text of a query.")
+    return found
+
+
 def _parameters(sql: str, given: str | None, variables: dict[str, Any]) -> dict[str, Any] | list[Any] | None:
     """Values of the `@names` in a statement: from `--params`, else the notebook's variables."""
     values: Any = {}
@@ -302,6 +314,7 @@ class Magic:
     def bigquery(self, line: str, cell: str) -> Any:
         """`%%bigquery`: a DataFrame, shown or put into the variable."""
         options = _bigquery_arguments().parse_args(_split_line(line))
+        cell = _named_query(cell, self.shell.user_ns)
         if options.use_legacy_sql:
             raise CellError("legacy SQL is not supported. Write the query in GoogleSQL.")
         connection = self.connection()
@@ -397,3 +410,5 @@ def load_ipython_extension(shell: Any) -> None:
     magic = Magic(shell)
     shell.register_magic_function(magic.query, "line_cell", "sqlml")
     shell.register_magic_function(magic.bigquery, "cell", "bigquery")
+    # A notebook's own `%load_ext google.cloud.bigquery` must not need that package, nor send the cells there.
+    shell.extension_manager.loaded.update(_SERVICE_EXTENSIONS)

@@ -21,7 +21,7 @@ def execute(*cells: str, fails: bool = False) -> list[nbformat.NotebookNode]:
     """Run cells in one kernel; the outputs of the last one."""
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(text) for text in ("%load_ext sqlml", *cells)]
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3")
+    client = NotebookClient(notebook, timeout=600, startup_timeout=600, kernel_name="python3")
     if fails:
         with pytest.raises(CellExecutionError):
             client.execute()
@@ -52,6 +52,10 @@ def test_a_story() -> None:
         '%%bigquery frame --project somewhere --params {"least": 5000}\n'
         "SELECT species FROM penguins WHERE body_mass_g > @least",
         "import pandas; assert isinstance(frame, pandas.DataFrame) and len(frame) > 10",
+        "%load_ext google.cloud.bigquery",
+        "query = 'SELECT 7 AS seven'",
+        "%%bigquery held --project=somewhere --use_bqstorage_api --no_query_cache --verbose --max_results 1\n$query",
+        "assert held.seven[0] == 7 and len(held) == 1, held",
         "%%sqlml\nSELECT 1 AS first;\nSELECT '<b>' AS second",
     )
     html = text_of(outputs, "text/html")
@@ -80,6 +84,8 @@ def test_an_error_is_a_sentence() -> None:
         ("%%sqlml\nSELECT @nowhere AS x", "@nowhere must be given"),
         ("%%sqlml --params oops\nSELECT @x AS x", "dictionary"),
         ("%%bigquery --use_legacy_sql\nSELECT 1", "legacy SQL"),
+        ("%%bigquery\n$nothing", "$nothing must be a variable"),
+        ("%%bigquery --job_timeout 5\nSELECT 1", "unrecognized arguments: --job_timeout"),
     ],
 )
 @pytest.mark.slow

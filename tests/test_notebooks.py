@@ -20,7 +20,11 @@ def test_they_are_there() -> None:
 def test_runs(path: pathlib.Path) -> None:
     notebook = nbformat.read(path, 4)
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=600,
+        startup_timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
     pictures = [
