@@ -15,6 +15,7 @@ one (Takacs, Pilaszy & Tikk 2011): they need no normal matrices, and the loss st
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -151,6 +152,7 @@ def factorize(
     *,
     evaluation: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None,
     report: Callable[..., None] | None = None,
+    poll: Callable[[], None] | None = None,
 ) -> Factors:
     """Alternate over users and items until the loss stops falling.
 
@@ -158,6 +160,7 @@ def factorize(
         ratings: users x items; columns and rows without ratings get zero factors.
         evaluation: codes and ratings of held-out pairs, for the evaluation loss (explicit only).
         report: called as report(iteration, loss, eval_loss=...) after each sweep; may raise to cancel.
+        poll: called within a sweep, at most five times a second; may raise to cancel.
 
     Raises:
         DataError: no ratings, or (implicit) none above 0.
@@ -172,7 +175,7 @@ def factorize(
     k = settings.num_factors
     items = generator.standard_normal((ratings.columns, k)).astype(np.float32)
     items *= np.float32(0.1 / np.sqrt(k))
-    solver = _Solver(ratings, settings, intercept)
+    solver = _Solver(ratings, settings, intercept, poll)
     users = np.zeros((ratings.rows, k), np.float32)
     user_bias, item_bias = np.zeros(ratings.rows, np.float32), np.zeros(ratings.columns, np.float32)
     losses: list[float] = []
@@ -213,8 +216,9 @@ def _eval_loss(
 class _Solver:
     """Half-sweeps over ratings kept in both orders."""
 
-    def __init__(self, ratings: Ratings, settings: Settings, intercept: float):
-        self.settings, self.intercept = settings, intercept
+    def __init__(self, ratings: Ratings, settings: Settings, intercept: float, poll: Callable[[], None] | None):
+        self.settings, self.intercept, self.poll = settings, intercept, poll
+        self._told = -1.0
         d = settings.num_factors + (not settings.implicit)
         keep = len(ratings.values) <= _KEEP
         self.sides = [_Pieces(r, d, keep=keep) for r in (ratings, ratings.transposed())]
@@ -260,10 +264,24 @@ class _Solver:
                 error = (target - s) ** 2
             return float(error.sum(where=known, dtype=np.float64))
 
-        observed = sum(pool.map(run, pieces))
+        jobs = [pool.submit(run, piece) for piece in pieces]
+        observed = 0.0
+        try:
+            for job in jobs:
+                observed += job.result()
+                self._tell()
+        finally:
+            for job in jobs:
+                job.cancel()
         if implicit:
             return out, np.zeros(pieces.rows, np.float32), observed
         return np.ascontiguousarray(out[:, :k]), np.ascontiguousarray(out[:, k]), observed
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if self.poll is not None and now - self._told > 0.2:
+            self._told = now
+            self.poll()
 
     def loss(self, users: F32, items: F32, observed: float) -> float:
         """The loss that is reported, from that over the observed pairs."""

@@ -173,7 +173,14 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         held = None
         if data.evaluation is not None:
             held = _coded(_read(data.evaluation, options, ids), user_ids, item_ids)
-        found = factorize(ratings, settings, run.generator(), evaluation=held, report=run.report)
+        found = factorize(
+            ratings,
+            settings,
+            run.generator(),
+            evaluation=held,
+            report=run.report,
+            poll=lambda: run.tell("training"),
+        )
         return FactorState(
             found.users,
             found.items,

@@ -287,3 +287,20 @@ def test_blas_gets_its_threads_back():
             pass
         assert set(counts()) == {1}
     assert counts() == before
+
+
+def test_poll_can_cancel_within_a_sweep():
+    u, i, r = triples()
+    calls = []
+
+    def poll():
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    reports = []
+    with pytest.raises(KeyboardInterrupt):
+        factorize(
+            ratings_of(u, i, r, (30, 20)), Settings(num_factors=3), np.random.default_rng(0),
+            report=lambda *a, **k: reports.append(a), poll=poll,
+        )  # fmt: skip
+    assert len(calls) == 1 and not reports
