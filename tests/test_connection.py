@@ -198,3 +198,50 @@ class TestCompliance(dbapi20.DatabaseAPI20Test):  # type: ignore[misc]
 
 for _name, _reason in NOT_APPLICABLE.items():
     setattr(TestCompliance, _name, pytest.mark.skip(reason=_reason)(getattr(TestCompliance, _name, lambda self: None)))
+
+
+_ENDLESS = """
+import os, signal, threading
+import sqlml
+con = sqlml.connect()
+done = threading.Event()
+def knock() -> None:
+    while not done.wait(0.2):
+        os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=knock, daemon=True).start()
+try:
+    con.execute("SELECT SUM(SQRT(a * b)) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b")
+except KeyboardInterrupt:
+    done.set()
+    print("interrupted")
+try:
+    print(con.execute("SELECT 7").fetchall())
+except KeyboardInterrupt:  # one that was on its way
+    print(con.execute("SELECT 7").fetchall())
+"""
+
+
+def test_ctrl_c_in_a_query_is_a_keyboard_interrupt() -> None:
+    done = subprocess.run([sys.executable, "-c", _ENDLESS], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split("\n")[:2] == ["interrupted", "[(7,)]"], done.stderr
+
+
+def test_a_file_that_is_not_there_cannot_be_read(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(sqlml.OperationalError, match="does not exist") as caught:
+        sqlml.connect(str(tmp_path / "none.duckdb"), read_only=True)
+    assert "read_only" in (caught.value.hint or "")
+
+
+def test_models_of_an_attached_database(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "ein Laden é.duckdb"
+    model = (
+        "OPTIONS(model_type='linear_reg', input_label_cols=['y']) AS SELECT x, 2 * x AS y FROM UNNEST([1, 2, 3]) AS x"
+    )
+    with sqlml.connect(str(path)) as con:
+        con.execute(f"CREATE SCHEMA d; CREATE MODEL d.m {model}")
+    with sqlml.connect() as con:
+        con.execute(f"CREATE SCHEMA d; CREATE MODEL d.here {model}; ATTACH '{path}' AS shop (READ_ONLY)")
+        names = "SELECT model_catalog, model_name FROM {}.INFORMATION_SCHEMA.MODELS"
+        assert con.execute(names.format("shop.d")).fetchall() == [("shop", "m")]
+        assert con.execute(names.format("d")).fetchall() == [("memory", "here")]
+        assert con.execute("SELECT COUNT(*) FROM ML.WEIGHTS(MODEL shop.d.m)").fetchall() == [(2,)]

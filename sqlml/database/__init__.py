@@ -406,6 +406,9 @@ _INSTANCES: weakref.WeakValueDictionary[str, Instance] = weakref.WeakValueDictio
 
 def open_database(path: str, *, read_only: bool = False, config: Mapping[str, str] | None = None) -> Database:
     """Connect to a DuckDB file or ":memory:". Raises `OperationalError` with what to do."""
+    if read_only and not path.startswith(":memory:") and "://" not in path and not os.path.exists(path):
+        hint = "check the path; without read_only=True the file is made."
+        raise errors.OperationalError(f"the database file {path} does not exist.", hint=hint)
     with translated():
         connection = duckdb.connect(path, read_only=read_only, config=dict(config or {}))
         connection.execute("SET TimeZone = 'UTC'")

@@ -51,6 +51,10 @@ def translated() -> Iterator[None]:
         raise from_duckdb(error) from None
     except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
         raise guard_error(str(error)) or errors.DataError(bare_sentence(str(error))) from None
+    except RuntimeError as error:  # DuckDB's word for Ctrl-C
+        if str(error) != "Query interrupted":
+            raise
+        raise KeyboardInterrupt from None
     except OSError as error:
         raise errors.OperationalError(bare_sentence(str(error))) from None
 

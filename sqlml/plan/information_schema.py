@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlml.plan.session import Session
-from sqlml.schema import parse_type, quote_literal
+from sqlml.schema import parse_type, quote_literal, same_name
 
 #: sqlml's own tables and DuckDB's are not the user's.
 _HIDDEN = (
@@ -25,7 +25,7 @@ def information_schema(session: Session, view: str, dataset: Sequence[str]) -> s
         return _models(session, dataset)
     if session.settings.dialect != "BIGQUERY":
         return None
-    here, _ = session.current()
+    here = _database(session, dataset)
     where = f"table_catalog = {quote_literal(here)} AND {_HIDDEN}"
     if dataset:
         where += f" AND lower(table_schema) = lower({quote_literal(dataset[-1])})"
@@ -49,6 +49,12 @@ def information_schema(session: Session, view: str, dataset: Sequence[str]) -> s
     return None
 
 
+def _database(session: Session, dataset: Sequence[str]) -> str:
+    """The attached database that the names before INFORMATION_SCHEMA begin with, else the current one."""
+    attached = session.attached() if len(dataset) > 1 else []
+    return next((a for a in attached if same_name(a, dataset[0])), session.current()[0])
+
+
 def _google(session: Session) -> str:
     """SQL of the GoogleSQL name of `data_type`."""
     types = [str(r[0]) for r in session.database.execute("SELECT DISTINCT data_type FROM information_schema.columns")]
@@ -57,7 +63,7 @@ def _google(session: Session) -> str:
 
 
 def _models(session: Session, dataset: Sequence[str]) -> str:
-    here, _ = session.current()
+    here = _database(session, dataset)
     catalog = session.catalog(here)
     columns = (
         "model_catalog VARCHAR, model_schema VARCHAR, model_name VARCHAR, model_type VARCHAR,"

@@ -21,7 +21,7 @@ from sqlml.plan.session import Session
 from sqlml.schema import Column, quote_literal, quote_name, same_name
 from sqlml.transform import PREPROCESS, with_values
 from sqlml.transform import rewrite as rewrite_preprocessing
-from sqlml.translate import TARGET, span_of, translate
+from sqlml.translate import PROJECT, TARGET, span_of, translate
 from sqlml.translate.scopes import hide_from_stars, table_node, visible_ctes
 
 _PLACEHOLDER = re.compile(r'"?\b(__[mv]\d+)\b"?')
@@ -161,7 +161,7 @@ class Planner:
             return None
         upper = [p.upper() for p in parts]
         if len(parts) >= 2 and upper[-2] == "INFORMATION_SCHEMA":
-            view = information_schema(self.session, upper[-1], parts[:-2])
+            view = information_schema(self.session, upper[-1], [*filter(None, [node.meta.get(PROJECT)]), *parts[:-2]])
             return None if view is None else self._placeholder(view, found)
         if not node.meta.get(TARGET) and (mount := self._mount(node, parts, offset)) is not None:
             return self._placeholder(mount, found)

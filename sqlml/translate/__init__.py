@@ -24,10 +24,11 @@ from sqlml.translate.plain import translate_plain
 from sqlml.translate.queries import has_aggregate, prepare
 from sqlml.translate.read import Reader
 from sqlml.translate.rewrite import rewrite
-from sqlml.translate.tables import TARGET, mark_targets
+from sqlml.translate.tables import PROJECT, TARGET, mark_targets
 from sqlml.translate.types import type_name
 
 __all__ = [
+    "PROJECT",
     "TARGET",
     "has_aggregate",
     "span_of",

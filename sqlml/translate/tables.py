@@ -8,6 +8,8 @@ from sqlml.errors import NotSupportedError, ParseError
 from sqlml.translate.build import call
 from sqlml.translate.context import Context
 
+PROJECT = "sqlml_project"
+"""Key in the `meta` of a table of INFORMATION_SCHEMA: the first of four names, or ""."""
 TARGET = "sqlml_target"
 """Key in the `meta` of a Table node that a statement creates, fills, changes or drops."""
 _KEPT = ("pivots", "sample", "joins", "laterals")
@@ -116,6 +118,7 @@ def _split_information_schema(node: exp.Table) -> None:
     name = node.name
     head, dot, tail = name.partition(".")
     if dot and head.upper() == "INFORMATION_SCHEMA":
+        node.meta[PROJECT] = node.catalog  # a fourth part, for which a Table has no room
         node.set("catalog", node.args.get("db"))
         node.set("db", exp.to_identifier(head))
         node.set("this", exp.to_identifier(tail))
