@@ -119,24 +119,26 @@ class Spool:
                 waiting.append(Page(page.X[at : at + part], page.y[at : at + part], w))
                 at, count = at + part, count + part
                 if count == size:
-                    self._add(_joined(waiting))
+                    self._add(waiting)
                     waiting, count = [], 0
         if waiting:
-            self._add(_joined(waiting))
+            self._add(waiting)
 
-    def _add(self, page: Page) -> None:
-        self.rows += len(page)
-        self.weighted = page.w is not None
+    def _add(self, parts: list[Page]) -> None:
+        """One page, of its parts; what goes to the file is never joined in memory."""
+        n = sum(len(q) for q in parts)
+        self.rows += n
+        self.weighted = parts[0].w is not None
         cells = self.p + 1 + self.weighted
-        self._memory -= 4 * len(page) * cells
+        self._memory -= 4 * n * cells
         if self._file is None and self._memory >= 0:
-            self._kept.append(page)
+            self._kept.append(_joined(parts))
             return
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="sqlml-trees-")  # noqa: SIM115 - closed in `close`
-        self._sizes.append(len(page))
-        for part in (page.X, page.y, page.w):
-            if part is not None:
+        self._sizes.append(n)
+        for values in ([q.X for q in parts], [q.y for q in parts], [q.w for q in parts if q.w is not None]):
+            for part in values:
                 raw: Any = np.ascontiguousarray(part, np.float32)
                 self._file.write(memoryview(raw).cast("B"))
 

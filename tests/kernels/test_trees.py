@@ -229,3 +229,15 @@ def test_damaged_bytes_and_bad_numbers_are_refused():
 def test_numbers_beyond_float32_become_the_largest():
     found = trees.clipped(np.array([1e300, -np.inf, 1.5, np.nan]))
     assert found[0] == np.finfo(np.float32).max and found[1] == -found[0] and found[2] == 1.5 and np.isnan(found[3])
+
+
+def test_a_page_of_many_parts_comes_back_from_the_file_as_it_was():
+    X = np.arange(60, dtype=np.float32).reshape(20, 3)
+    parts = [Page(X[i : i + 3], X[i : i + 3, 0], X[i : i + 3, 1]) for i in range(0, 20, 3)]
+    with Spool(parts, 3, memory=0, rows=8) as spool:
+        for _ in range(2):
+            found = list(spool)
+            assert [len(p) for p in found] == [8, 8, 4]
+            assert (np.concatenate([p.X for p in found]) == X).all()
+            assert (np.concatenate([p.y for p in found]) == X[:, 0]).all()
+            assert (np.concatenate([p.w for p in found]) == X[:, 1]).all()
