@@ -200,7 +200,7 @@ def test_options_have_the_documented_defaults():
 @pytest.mark.parametrize("weights", ["[('yes', 0.0), ('no', 0.0)]", "[('yes', 1.0), ('no', 0.0)]"])
 @pytest.mark.parametrize("kind", ["boosted_tree_classifier", "random_forest_classifier", "logistic_reg"])
 def test_at_least_two_classes_have_weights_above_0(kind, weights):
-    with sqlml.connect() as con, pytest.raises(sqlml.Error, match="CLASS_WEIGHTS must be (at least|greater than) 0"):
+    with sqlml.connect() as con, pytest.raises(sqlml.Error, match=r"CLASS_WEIGHTS must be (at least|greater than) 0"):
         con.execute(
             f"CREATE MODEL m OPTIONS (model_type = '{kind}', input_label_cols = ['y'], class_weights = {weights}) AS"
             " SELECT i AS x, IF(MOD(i, 2) = 0, 'yes', 'no') AS y FROM UNNEST(GENERATE_ARRAY(1, 50)) AS i"
