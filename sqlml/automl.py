@@ -178,7 +178,7 @@ def _candidates(
     found: list[_Found] = []
     trials: list[Trial] = []
     best, since = -np.inf, 0
-    while time.monotonic() < deadline and since < PATIENCE:
+    while (not found or time.monotonic() < deadline) and since < PATIENCE:
         kind = _turn(kinds, len(trials))
         point = kind.search.ask()
         if point is None:
@@ -188,12 +188,13 @@ def _candidates(
         # The first trial of a type is its default; later ones may boost for longer.
         more = _TREES if kind.tried > 1 and kind.name.startswith("BOOSTED") else {}
         options = replace(kind.base, num_trials=None, **{**more, **point})
+        told = point
         if kind.name.startswith("RANDOM_FOREST"):
             options = _affordable(kind, options, deadline - time.monotonic(), run)
-            point = {**point, "num_parallel_tree": options.num_parallel_tree}
+            told = {**point, "num_parallel_tree": options.num_parallel_tree}
         detail = "" if not found else f"best {title.lower()} so far {abs(best):.6g}"
         number = len(trials) + 1
-        shown = (("model_type", kind.name), ("settings", _settings(point)))
+        shown = (("model_type", kind.name), ("settings", _settings(told)))
         now = _Moment(number, shown, detail, deadline if found else np.inf)
         trial, item = _attempt(held, trained, kind, options, y, objective, run, now)
         if trial is None:
@@ -215,7 +216,12 @@ def _affordable(kind: _Kind, options: Any, left: float, run: Run) -> Any:
         few = replace(options, num_parallel_tree=_PILOT)
         for _ in range(2):  # the first one reads the rows too
             begin = time.monotonic()
-            kind.model.train(kind.data, few, Run(seed=run.seed, model=run.model, listeners=(_hearing(run),)))
+            try:
+                kind.model.train(kind.data, few, Run(seed=run.seed, model=run.model, listeners=(_hearing(run),)))
+            except Cancelled:
+                raise
+            except Error:
+                return few  # the trial will say why
             kind.per_tree = (time.monotonic() - begin) / _PILOT
     most = int(_FOREST_SHARE * max(0.0, left) / kind.per_tree)
     return replace(options, num_parallel_tree=max(_PILOT, min(options.num_parallel_tree, most)))
@@ -232,7 +238,7 @@ def _hearing(run: Run) -> Callable[[Progress], object]:
 
 def _settings(point: dict[str, Any]) -> str:
     """A point in words."""
-    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items())
+    return ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items() if v is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,3 +101,27 @@ def test_bad_options_are_refused_with_their_place(con, options, text):
     with pytest.raises(sqlml.Error, match=text) as caught:
         create(con, "AUTOML_REGRESSOR", "y", **options)
     assert "^" in str(caught.value)
+
+
+def test_forests_have_as_many_trees_as_there_is_time_for():
+    from sqlml import automl
+    from sqlml.models import MODELS
+    from sqlml.progress import Run
+
+    model = MODELS["RANDOM_FOREST_REGRESSOR"]
+    kind = automl._Kind("RANDOM_FOREST_REGRESSOR", model, model.options(), None, None, per_tree=0.1)
+    trees = [automl._affordable(kind, kind.base, left, Run()).num_parallel_tree for left in (1000.0, 10.0, 0.0, -5.0)]
+    assert trees == [100, 25, 2, 2]
+
+
+def test_settings_without_a_value_are_not_listed():
+    from sqlml.automl import _settings
+
+    assert _settings({"batch_size": None, "dropout": 0.25, "optimizer": "SGD"}) == "dropout=0.25, optimizer=SGD"
+
+
+def test_a_budget_that_is_spent_at_once_still_gives_a_model(con):
+    create(con, "AUTOML_REGRESSOR", "y", budget_hours=1e-9)
+    board = rows(con, "SELECT status, is_optimal FROM ML.TRIAL_INFO(MODEL m)")
+    assert board == [("SUCCEEDED", True)]
+    assert len(rows(con, "SELECT predicted_y FROM ML.PREDICT(MODEL m, TABLE t)")) == 600
