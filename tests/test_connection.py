@@ -245,3 +245,14 @@ def test_models_of_an_attached_database(tmp_path: pathlib.Path) -> None:
         assert con.execute(names.format("shop.d")).fetchall() == [("shop", "m")]
         assert con.execute(names.format("d")).fetchall() == [("memory", "here")]
         assert con.execute("SELECT COUNT(*) FROM ML.WEIGHTS(MODEL shop.d.m)").fetchall() == [(2,)]
+
+
+def test_merge_updates_and_inserts(con: sqlml.Connection) -> None:
+    con.execute(
+        "CREATE TABLE target AS SELECT 1 AS id, 'a' AS s; CREATE TABLE source AS SELECT n AS id, 'b' AS s FROM UNNEST([1, 2]) n"
+    )
+    con.execute(
+        "MERGE INTO target t USING source u ON t.id = u.id WHEN MATCHED THEN UPDATE SET t.s = u.s"
+        " WHEN NOT MATCHED THEN INSERT (id, s) VALUES (u.id, u.s)"
+    )
+    assert con.execute("SELECT id, s FROM target ORDER BY id").fetchall() == [(1, "b"), (2, "b")]

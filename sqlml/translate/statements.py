@@ -93,9 +93,11 @@ def _column(node: exp.Expression, context: Context) -> exp.Expression:
 
 def _update(node: exp.Expression, context: Context) -> exp.Expression:
     """SET alias.column = ...: DuckDB wants the bare column."""
+    merge = node.find_ancestor(exp.Merge) if node.this is None else None  # WHEN MATCHED THEN UPDATE has no table
+    target = merge.this if merge is not None else node.this
     for item in node.expressions:
         if isinstance(item, exp.EQ) and isinstance(item.this, exp.Column) and item.this.args.get("table"):
-            names = {node.this.alias_or_name.lower(), node.this.name.lower()}
+            names = {target.alias_or_name.lower(), target.name.lower()}
             if item.this.table.lower() in names and not item.this.args.get("db"):
                 item.this.set("table", None)
     return node
