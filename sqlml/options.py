@@ -12,6 +12,7 @@ in the tests read the same declarations.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import decimal
 import difflib
 import math
@@ -225,8 +226,23 @@ def _article(sql_type: str) -> str:
 
 
 def _wrong(declared: Declaration, item: Given, rule: str, hint: str | None = None) -> OptionError:
-    shown = "NULL" if item.value is None else repr(item.value)
-    return OptionError(f"{declared.sql} {rule}. Got {shown}.", span=item.value_span, hint=hint)
+    return OptionError(f"{declared.sql} {rule}. Got {written(item.value)}.", span=item.value_span, hint=hint)
+
+
+def written(value: object) -> str:
+    """A value as people write it in SQL, for sentences."""
+    if value is None or isinstance(value, bool):
+        return "NULL" if value is None else str(value).upper()
+    if isinstance(value, Mapping):
+        return f"STRUCT({', '.join(f'{written(v)} AS {k}' for k, v in value.items())})"
+    if isinstance(value, list):
+        return f"[{', '.join(written(v) for v in value)}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(written(v) for v in value)})"
+    if isinstance(value, datetime.date | datetime.time):
+        kind = "DATETIME" if isinstance(value, datetime.datetime) else type(value).__name__.upper()
+        return f"{kind} '{value}'"
+    return repr(value)
 
 
 def _check_bounds(declared: Declaration, item: Given, value: object) -> None:
