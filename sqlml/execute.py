@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from sqlml.database import Stream
-from sqlml.errors import Error, NameError, NotSupportedError, OptionError, ProgrammingError, Span, did_you_mean
+from sqlml.errors import Error, NameError, NotSupportedError, OptionError, ProgrammingError, Span, did_you_mean, notice
 from sqlml.functions.base import Computed
 from sqlml.grammar import (
     AlterModel,
@@ -94,9 +94,25 @@ class Executor:
         words = [*query.text.upper().split(None, 2)[:2], "", ""]
         plain = words[0] in DUCKDB_ONLY and words[:2] != ["EXPORT", "DATA"]
         sql = planner.sql(query, dialect="duckdb" if plain else None)
-        return QueryPlan(sql, planner.computed, planner.parameters())
+        return QueryPlan(sql, planner.computed, planner.parameters(), planner.after)
 
     def _start(self, plan: QueryPlan) -> Result:
+        after, database = plan.after, self.session.database
+        if not after.comments and after.probe is None:
+            return self._run_plan(plan)
+        there = after.probe is not None and bool(database.execute(after.probe))
+        if after.probe is not None and not after.creates and not there:  # IF EXISTS
+            return Result()
+        with database.transaction():
+            result = self._run_plan(plan)
+            if result.stream is not None:
+                result.stream.settle()
+            if not (after.creates and there):
+                for comment in after.comments:
+                    database.execute(comment)
+        return result
+
+    def _run_plan(self, plan: QueryPlan) -> Result:
         self.compute(plan.computed)
         database = self.session.database
         stream = database.stream(plan.sql, plan.parameters)
@@ -143,6 +159,12 @@ class Executor:
         after = next((i for i in range(end, len(tokens)) if words[i] == "AS"), None)
         if after is None or after + 1 >= len(tokens):
             raise ProgrammingError("CREATE VIEW must have AS and a query.", span=statement.span)
+        if tokens[end].text == "(":
+            hint = "give the columns their names in the query, with AS."
+            span = Span(statement.span.start + tokens[end].start, statement.span.start + tokens[end].end)
+            raise NotSupportedError("a view over ML functions must not have a list of columns.", span=span, hint=hint)
+        if "OPTIONS" in words[end:after]:
+            notice("OPTIONS of CREATE VIEW has no effect here: views over ML functions keep none.")
         begin = statement.span.start + tokens[after + 1].start
         catalog, dataset, view = self.session.model(name, must_exist=True)
         exists = catalog.view(dataset, view) is not None

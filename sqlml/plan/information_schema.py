@@ -40,6 +40,17 @@ def information_schema(session: Session, view: str, dataset: Sequence[str]) -> s
             "(SELECT table_catalog, table_schema, table_name, column_name, ordinal_position, is_nullable,"
             f" {_google(session)} AS data_type, column_default FROM information_schema.columns WHERE {where})"
         )
+    if view == "TABLE_OPTIONS":
+        return _table_options(where.replace("table_catalog", "database_name").replace("table_schema", "schema_name"))
+    if view == "COLUMN_FIELD_PATHS":
+        return (
+            "(SELECT c.table_catalog, c.table_schema, c.table_name, c.column_name, c.column_name AS field_path,"
+            f" {_google(session)} AS data_type, d.comment AS description FROM information_schema.columns AS c"
+            " JOIN (SELECT database_name, schema_name, table_name, column_name, comment FROM duckdb_columns()) AS d"
+            " ON d.database_name = c.table_catalog AND d.schema_name = c.table_schema"
+            " AND d.table_name = c.table_name AND d.column_name = c.column_name"
+            f" WHERE {where.replace('table_', 'c.table_')})"
+        )
     if view == "SCHEMATA":
         return (
             "(SELECT catalog_name, schema_name FROM information_schema.schemata"
@@ -47,6 +58,19 @@ def information_schema(session: Session, view: str, dataset: Sequence[str]) -> s
             " AND schema_name NOT IN ('sqlml', 'information_schema', 'pg_catalog'))"
         )
     return None
+
+
+def _table_options(where: str) -> str:
+    """The descriptions of tables and views, written as BigQuery writes them: literals of GoogleSQL."""
+    both = (
+        "SELECT database_name, schema_name, table_name, comment, internal FROM duckdb_tables() UNION ALL"
+        " SELECT database_name, schema_name, view_name, comment, internal FROM duckdb_views()"
+    )
+    return (
+        "(SELECT database_name AS table_catalog, schema_name AS table_schema, table_name,"
+        " 'description' AS option_name, 'STRING' AS option_type, to_json(comment)::VARCHAR AS option_value"
+        f" FROM ({both}) WHERE comment IS NOT NULL AND NOT internal AND {where})"
+    )
 
 
 def _database(session: Session, dataset: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlml.errors import Error, NameError, NotSupportedError, ProgrammingError, did_you_mean
@@ -21,7 +21,7 @@ from sqlml.plan.session import Session
 from sqlml.schema import Column, quote_literal, quote_name, same_name
 from sqlml.transform import PREPROCESS, with_values
 from sqlml.transform import rewrite as rewrite_preprocessing
-from sqlml.translate import PROJECT, TARGET, span_of, translate
+from sqlml.translate import PROJECT, TARGET, After, span_of, translate
 from sqlml.translate.scopes import hide_from_stars, table_node, visible_ctes
 
 _PLACEHOLDER = re.compile(r'"?\b(__[mv]\d+)\b"?')
@@ -34,6 +34,7 @@ class QueryPlan:
     sql: str
     computed: Mapping[str, Computed]
     parameters: Mapping[str, object]
+    after: After = field(default_factory=After)
 
 
 class Planner:
@@ -48,6 +49,7 @@ class Planner:
         self._views = 0
         self._seen: set[str] = set()
         self._open_views: list[str] = []
+        self.after = After()
         self.places = _places(text) if isinstance(parameters, Sequence) and not isinstance(parameters, str) else {}
 
     # ------------------------------------------------------------ parameters
@@ -91,6 +93,8 @@ class Planner:
             names=tuple(PREPROCESS),
             parameter=self._number,
             variables=self.session.variables,
+            values={k.lower(): v for k, v in self.parameters().items()},
+            after=self.after,
         )
         if not query.calls and not found:
             return text
@@ -212,7 +216,7 @@ class Planner:
 def plan_query(session: Session, query: Query, text: str, parameters: Any = None) -> QueryPlan:
     """The plan of any statement that is not about models."""
     planner = Planner(session, text, parameters)
-    return QueryPlan(planner.sql(query), planner.computed, planner.parameters())
+    return QueryPlan(planner.sql(query), planner.computed, planner.parameters(), planner.after)
 
 
 def _with(scope: Sequence[str], sql: str) -> str:

@@ -6,11 +6,12 @@ kept as places in the text; whoever runs the script evaluates them.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from typing import Literal
 
-from sqlml.errors import NotSupportedError, ParseError, Span
+from sqlml.errors import NotSupportedError, ParseError, Span, notice
 from sqlml.grammar.lexer import Tok, tokenize
 from sqlml.script.nodes import (
     Argument,
@@ -360,7 +361,12 @@ class _Parser(Walk):
 
     def _options(self) -> None:
         if self.take("OPTIONS"):
+            begin = self.at
             self.list_in_brackets()
+            inside = self.tokens[begin : self.at]
+            for name, sign in itertools.pairwise(inside):
+                if sign.text == "=":
+                    notice(f"{name.text.upper()} of a function or procedure has no effect here.")
 
     def arguments(self) -> tuple[Argument, ...]:
         """(name type, OUT name type, name ANY TYPE, ...)"""

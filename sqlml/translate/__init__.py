@@ -19,7 +19,7 @@ from typing import Literal
 from sqlglot import exp
 
 from sqlml.translate.build import span_of, to_duckdb
-from sqlml.translate.context import Context, ScalarHook, TableHook
+from sqlml.translate.context import After, Context, ScalarHook, TableHook
 from sqlml.translate.plain import translate_plain
 from sqlml.translate.queries import has_aggregate, prepare
 from sqlml.translate.read import Reader
@@ -30,6 +30,7 @@ from sqlml.translate.types import type_name
 __all__ = [
     "PROJECT",
     "TARGET",
+    "After",
     "has_aggregate",
     "span_of",
     "to_duckdb",
@@ -50,6 +51,8 @@ def translate(
     names: Collection[str] = (),
     parameter: Callable[[int, int], int] | None = None,
     variables: Mapping[str, str] | None = None,
+    values: Mapping[str, object] | None = None,
+    after: After | None = None,
 ) -> str:
     """DuckDB SQL for one statement.
 
@@ -66,11 +69,13 @@ def translate(
             script; by default its count.
         variables: DuckDB literals by the lower-case names of script variables; they take the place of every
             unqualified column of that name (the caller leaves out those that are columns).
+        values: the parameters by their lower-case names or numbers, for options that must be known here.
+        after: gets what is to run after the statement.
 
     Raises:
         ParseError: the text is not GoogleSQL. NotSupportedError, NameError: as their sentences say.
     """
-    context = Context(table, scalar, names, offset, variables or {})
+    context = Context(table, scalar, names, offset, variables or {}, values or {}, after or After())
     if dialect == "duckdb":
         return translate_plain(sql, context)
     root = Reader("bigquery", offset, parameter).statement(sql)

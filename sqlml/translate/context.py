@@ -14,6 +14,22 @@ TableHook = Callable[[exp.Table], exp.Expression | None]
 ScalarHook = Callable[[exp.Expression], exp.Expression | None]
 
 
+@dataclass(slots=True)
+class After:
+    """What follows a statement.
+
+    Args:
+        comments: DuckDB statements to run after it.
+        probe: a query that has a row when the table exists, for IF EXISTS and IF NOT EXISTS.
+        creates: whether the statement makes the table: then nothing follows when it was there, else nothing at all
+            happens when it is missing.
+    """
+
+    comments: list[str] = field(default_factory=list)
+    probe: str | None = None
+    creates: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """The hooks of one translation and where its text begins in the user's script."""
@@ -23,6 +39,8 @@ class Context:
     names: Collection[str] = ()
     offset: int = 0
     variables: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
+    after: After = field(default_factory=After)
 
     def span(self, node: exp.Expression | None) -> Span | None:
         """Where `node` stands in the user's script."""

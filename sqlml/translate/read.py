@@ -22,6 +22,7 @@ from sqlglot.errors import TokenError
 from sqlglot.tokens import Token, TokenType
 
 from sqlml.errors import Error, NotSupportedError, ParseError, Span
+from sqlml.translate.altered import reduced
 from sqlml.translate.literals import decode
 from sqlml.translate.misplaced import MARK, misplaced, not_created
 
@@ -170,6 +171,19 @@ def _silent() -> Iterator[None]:
         logger.removeFilter(elsewhere)
 
 
+def _place_options(root: exp.Expression, tokens: Sequence[Token]) -> None:
+    """Gives each option's name its place, which sqlglot does not keep."""
+    places: dict[str, list[Token]] = {}
+    for at, token in enumerate(tokens[:-1]):
+        if tokens[at + 1].text == "=" and token.token_type not in (TokenType.STRING, TokenType.NUMBER):
+            places.setdefault(token.text.lower(), []).append(token)
+    for item in root.find_all(exp.Property):
+        here = places.get(str(item.this.name).lower()) if isinstance(item.this, exp.Var) else None
+        if here:
+            token = here.pop(0) if len(here) > 1 else here[0]
+            item.meta.update(start=token.start, end=token.end)
+
+
 class Reader:
     """Parses texts of one dialect; `offset` is where the text begins in the user's script."""
 
@@ -186,6 +200,7 @@ class Reader:
             tokens = mark_calls(tokens)
         if not tokens:
             raise ParseError("the statement must not be empty.", span=self._span(0, len(sql)))
+        tokens, meta = reduced(tokens) if self.google else (tokens, {})
         found = [e for e in self._parse(tokens, sql, None) if e is not None]
         if len(found) != 1:
             raise ParseError("the text must be one statement.", span=self._span(0, len(sql)))
@@ -199,6 +214,9 @@ class Reader:
                 raise not_created(tokens, self._token_span)
             raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
         self._name_paths(found[0], tokens)
+        found[0].meta.update(meta)
+        if isinstance(found[0], exp.Create | exp.Alter | exp.Export):
+            _place_options(found[0], tokens)
         return found[0]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""CREATE, INSERT, UPDATE, DELETE, MERGE: clauses that mean nothing on one machine are dropped."""
+"""CREATE, INSERT, UPDATE, DELETE, MERGE: clauses that mean nothing on one machine are dropped with a notice."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlml.errors import NotSupportedError
 from sqlml.translate.build import cast
 from sqlml.translate.context import Context
+from sqlml.translate.descriptions import FIELD, clauses, column_options, comment, description, probe, set_options
 from sqlml.translate.exports import rewrite_export
 from sqlml.translate.types import rewrite_type_definition
 
@@ -32,6 +33,8 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
         if isinstance(item, exp.LikeProperty):
             like = item.this
     node.set("properties", exp.Properties(expressions=kept) if kept else None)
+    if properties is not None:
+        _options(node, kind, properties.expressions, context)
     if kind == "TABLE":
         _source(node, like)
         _type_nulls(node.args.get("expression"))
@@ -39,11 +42,28 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
         for part in node.this.expressions:
             _refuse_enforced(part, context)
         columns = [c for c in node.this.expressions if isinstance(c, exp.ColumnDef | exp.Identifier)]
+        _describe_columns(node.this.this, columns, context)
         if columns:
             node.this.set("expressions", columns)
         else:
             node.set("this", node.this.this)
+    if node.args.get("exists") and context.after.comments:
+        context.after.probe, context.after.creates = probe(node.this.find(exp.Table) or node.this), True
     return node
+
+
+def _options(node: exp.Expression, kind: str, properties: list[exp.Expression], context: Context) -> None:
+    of = f"CREATE {kind}"
+    clauses(properties, of)
+    for text in description(properties, kind, of, context):
+        target = node.this.this if isinstance(node.this, exp.Schema) else node.this
+        context.after.comments.append(comment(kind, target, text))
+
+
+def _describe_columns(table: exp.Expression, columns: list[exp.Expression], context: Context) -> None:
+    for column in columns:
+        for text in column.meta.get(FIELD, ()):
+            context.after.comments.append(comment("COLUMN", table, text, column.name))
 
 
 def _refuse_enforced(part: exp.Expression, context: Context) -> None:
@@ -87,6 +107,7 @@ def _column_definition(node: exp.Expression) -> None:
 
 def _column(node: exp.Expression, context: Context) -> exp.Expression:
     _refuse_enforced(node, context)
+    column_options(node, context)
     _column_definition(node)
     return rewrite_type_definition(node, context)
 
@@ -113,10 +134,11 @@ def _delete(node: exp.Expression, context: Context) -> exp.Expression:
 
 
 def _alter(node: exp.Expression, context: Context) -> exp.Expression:
-    """ALTER ... SET OPTIONS changes nothing here."""
+    """ALTER ... SET OPTIONS, and the descriptions of new columns."""
     actions = node.args.get("actions") or []
     if len(actions) == 1 and isinstance(actions[0], exp.AlterSet):
-        return exp.Select(expressions=[exp.alias_(exp.true(), "done")]).where(exp.false(), copy=False)
+        return set_options(node, context)
+    _describe_columns(node.this, [a for a in actions if isinstance(a, exp.ColumnDef)], context)
     return node
 
 
