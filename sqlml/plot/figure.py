@@ -9,6 +9,9 @@ from typing import Any
 from sqlml.errors import NotSupportedError
 from sqlml.plot.picture import Bars, Grid, Lines, Panel, Picture
 
+#: Characters of a column's name that fit under its square.
+LONG_NAME = 10
+
 
 def to_svg(picture: Picture) -> str:
     """The picture as SVG. Raises `NotSupportedError` when matplotlib is not installed."""
@@ -47,7 +50,10 @@ def _figure(picture: Picture) -> Any:
         _bars(picture, figure.subplots())
         return figure
     rows, columns = len(picture.rows), len(picture.columns)
-    figure = Figure(figsize=(2.5 + 0.9 * columns, 1.4 + 0.4 * rows), layout="constrained")
+    longest = max(map(len, picture.columns), default=0)
+    below = 0.04 * longest if longest > LONG_NAME else 0.0
+    across = 0.07 * max(map(len, picture.rows), default=0)
+    figure = Figure(figsize=(1.2 + across + 0.9 * columns, 1.4 + 0.4 * rows + below), layout="constrained")
     _grid(picture, figure.subplots())
     return figure
 
@@ -71,6 +77,10 @@ def _panel(panel: Panel, axis: Any) -> None:
             axis.plot(x, gaps(series.y), "o", color="#cc3311", markersize=4, label=series.name)
         else:
             axis.plot(x, gaps(series.y), linewidth=1.4, label=series.name)
+    if panel.time:
+        from matplotlib.dates import ConciseDateFormatter
+
+        axis.xaxis.set_major_formatter(ConciseDateFormatter(axis.xaxis.get_major_locator()))
     axis.set_title(panel.title, fontsize=10, loc="left")
     axis.set_xlabel(panel.x_label)
     axis.set_ylabel(panel.y_label)
@@ -100,7 +110,9 @@ def _grid(picture: Grid, axis: Any) -> None:
         for j, value in enumerate(row):
             if value is not None:
                 axis.text(j, i, f"{value:.5g}", ha="center", va="center", fontsize=8)
-    axis.set_xticks(range(len(picture.columns)), picture.columns, fontsize=8)
+    slanted = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    long = any(len(name) > LONG_NAME for name in picture.columns)
+    axis.set_xticks(range(len(picture.columns)), picture.columns, fontsize=8, **(slanted if long else {}))
     axis.set_yticks(range(len(picture.rows)), picture.rows, fontsize=8)
     axis.set_xlabel(picture.column_label)
     axis.set_ylabel(picture.row_label)

@@ -8,7 +8,7 @@ import math
 import pyarrow as pa
 import pytest
 
-from sqlml.plot import Bars, Grid, Lines, draw, picture_of, to_png, to_svg
+from sqlml.plot import Bars, Grid, Lines, draw, figure, picture_of, to_png, to_svg
 from sqlml.plot.terminal import Canvas
 from sqlml.render.table import display_width
 
@@ -154,3 +154,12 @@ def test_canvas() -> None:
     canvas = Canvas(2, 1)
     canvas.line((0, 3), (3, 0), 0)
     assert canvas.lines(color=False) == ["⡠⠊"]
+
+
+def test_long_names_of_columns_do_not_lie_over_each_other() -> None:
+    names = ("a name of thirty characters ..", "another one of many characters", "and a third one that is longer")
+    axis = figure._figure(Grid("confusion matrix", names, names, ((1.0,) * 3,) * 3)).axes[0]
+    axis.figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axis.get_xticklabels()]
+    assert all(label.get_rotation() > 0 for label in axis.get_xticklabels())
+    assert axis.get_window_extent().height > 40 and min(box.y0 for box in boxes) >= 0
