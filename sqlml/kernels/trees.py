@@ -26,6 +26,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlml.errors import DataError, FormatError, TrainingError
+from sqlml.kernels.feed import feed
 from sqlml.kernels.types import F32, F64, I64
 
 #: "shares" fits the share of each class by squared error (a forest that votes), the others boost a likelihood.
@@ -348,12 +349,14 @@ def _matrix(rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: A
     categorical = any(settings.categorical)
     common: dict[str, Any] = {"nthread": settings.parameters.get("nthread"), "enable_categorical": categorical}
     method = settings.parameters.get("tree_method", "hist")
-    source = _iterator(rows, settings, None if folder is None else folder / ("rows" if ref is None else "held"))
+    cache = None if folder is None else folder / ("rows" if ref is None else "held")
     if method == "hist":
         kind = xgb.QuantileDMatrix if folder is None else xgb.ExtMemQuantileDMatrix
-        return kind(source, max_bin=settings.parameters.get("max_bin", 256), ref=ref, **common)
+        with _feed(rows, settings, cache) as source:
+            return kind(source, max_bin=settings.parameters.get("max_bin", 256), ref=ref, **common)
     if folder is not None and method == "approx":
-        return xgb.DMatrix(source, **common)
+        with _feed(rows, settings, cache) as source:
+            return xgb.DMatrix(source, **common)
     page = rows.whole()
     kinds = feature_types(settings.categorical)
     return xgb.DMatrix(page.X, label=_labels(page.y, settings), weight=page.w, feature_types=kinds, **common)
@@ -372,29 +375,14 @@ def _labels(y: F32, settings: Settings) -> F32:
     return y
 
 
-def _iterator(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> Any:
-    xgb = library()
-
+def _feed(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> Any:
     kinds = feature_types(settings.categorical)
 
-    class Pages(xgb.DataIter):  # type: ignore[misc, name-defined]
-        """Hands the pages to XGBoost, as often as it asks."""
+    def portions() -> Iterator[dict[str, Any]]:
+        for page in rows:
+            yield {"data": page.X, "label": _labels(page.y, settings), "weight": page.w, "feature_types": kinds}
 
-        def __init__(self) -> None:
-            self.pages: Iterator[Page] = iter(rows)
-            super().__init__(cache_prefix=None if cache is None else str(cache), release_data=True)
-
-        def next(self, input_data: Any) -> bool:
-            page = next(self.pages, None)
-            if page is None:
-                return False
-            input_data(data=page.X, label=_labels(page.y, settings), weight=page.w, feature_types=kinds)
-            return True
-
-        def reset(self) -> None:
-            self.pages = iter(rows)
-
-    return Pages()
+    return feed(library(), portions, None if cache is None else str(cache))
 
 
 # ---------------------------------------------------------------- a trained booster
