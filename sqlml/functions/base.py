@@ -229,6 +229,33 @@ def refuse_trials(call: Call) -> None:
         raise OptionError("TRIAL_ID must be given only for models trained with NUM_TRIALS.", span=span)
 
 
+def led_by_trial(call: Call, found: Inline | Computed) -> Inline | Computed:
+    """The answer, with TRIAL_ID before its columns when the model was tuned: the trial that served the call.
+
+    Source: the printed answer of ML.PREDICT in the service's tutorial on hyperparameter tuning.
+    """
+    trial = serving_trial(call)
+    if trial is None:
+        return found
+    if isinstance(found, Inline):
+        return Inline(f"(SELECT {trial}::BIGINT AS trial_id, * FROM {found.sql})", found.tables)
+
+    def compute() -> pa.Table:
+        table = found.compute()
+        return table.add_column(0, "trial_id", integers([trial] * table.num_rows))
+
+    return Computed((Column("trial_id", "BIGINT"), *found.columns), compute)
+
+
+def serving_trial(call: Call) -> int | None:
+    """The trial whose model the call uses: the one of TRIAL_ID, else the first optimal one; None when not tuned."""
+    if call.trained is None or not call.trained.finished:
+        return None
+    if "trial_id" in call.given:
+        return int(call.settings.trial_id)
+    return next(t.trial_id for t in call.trained.finished if t.is_optimal)
+
+
 def not_without_data(call: Call) -> NotSupportedError:
     """The error of a function that needs data for this model."""
     return NotSupportedError(f"{call.name} needs input data for the model {call.model.path}.", span=call.span)

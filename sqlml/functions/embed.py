@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sqlml.errors import OptionError
-from sqlml.functions.base import Call, Computed, Inline, TableFunction, not_without_data, refuse_trials
+from sqlml.functions.base import Call, Computed, Inline, TableFunction, led_by_trial, not_without_data, refuse_trials
 from sqlml.functions.scoring import scored
 from sqlml.models.base import Fixed
 from sqlml.options import option
@@ -29,11 +29,12 @@ def _embed(call: Call, column: str) -> Inline | Computed:
             text = f"{call.name} takes no input data for {call.model.model} models."
             raise OptionError(text, span=call.source.span)
         columns = tuple(Column(column if c.name == "embedding" else c.name, c.sql_type) for c in found.columns)
-        return Computed(columns, lambda: found.table.rename_columns([c.name for c in columns]))
+        return led_by_trial(call, Computed(columns, lambda: found.table.rename_columns([c.name for c in columns])))
     if call.source is None:
         raise not_without_data(call)
     rows = scored(call.context.database, call.model, call.data.sql, call.data.columns, call.data.span)
-    return Inline(f"(SELECT {found} AS {quote_name(column)}, {rows.rest} FROM {rows.sql})", rows.tables)
+    sql = f"(SELECT {found} AS {quote_name(column)}, {rows.rest} FROM {rows.sql})"
+    return led_by_trial(call, Inline(sql, rows.tables))
 
 
 def _reconstruction(call: Call) -> Inline:

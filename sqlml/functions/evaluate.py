@@ -16,9 +16,11 @@ from sqlml.errors import DataError, OptionError, SchemaError
 from sqlml.functions.base import (
     Call,
     Computed,
+    Inline,
     TableFunction,
     for_each_trial,
     label_column,
+    led_by_trial,
     not_without_data,
     refuse_threshold,
     refuse_trials,
@@ -66,7 +68,7 @@ def score_source(call: Call) -> tuple[Rows, Scored]:
     return Rows(context.database, call.data.scope, context.parameters), found
 
 
-def _evaluate(call: Call) -> Computed:
+def _evaluate(call: Call) -> Inline | Computed:
     refuse_threshold(call)
     refuse_trials(call)
     if call.source is not None and not call.kind.evaluates_rows:
@@ -86,7 +88,7 @@ def _evaluate(call: Call) -> Computed:
     if call.source is None:
         every = for_each_trial(call, lambda trained: Fixed(columns, table(trained.metrics)))
         return Computed(every.columns, lambda: every.table)
-    return Computed(columns, lambda: table(_measure(call)))
+    return led_by_trial(call, Computed(columns, lambda: table(_measure(call))))
 
 
 def _number(value: float | None) -> float:
@@ -117,7 +119,7 @@ def class_columns(label: Label, taken: Sequence[str]) -> list[str]:
     return names
 
 
-def _confusion(call: Call) -> Computed:
+def _confusion(call: Call) -> Inline | Computed:
     refuse_threshold(call)
     refuse_trials(call)
     label = _classes(call)
@@ -139,7 +141,7 @@ def _confusion(call: Call) -> Computed:
             rows = rows.append_column(name, pa.array(confusion[there, j].astype(np.int64)))
         return rows
 
-    return Computed(columns, compute)
+    return led_by_trial(call, Computed(columns, compute))
 
 
 def _confusion_of(call: Call, label: Label, names: list[str]) -> pa.Table:

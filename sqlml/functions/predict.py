@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlml.functions.base import Call, Inline, TableFunction, refuse_threshold, refuse_trials
+from sqlml.functions.base import Call, Computed, Inline, TableFunction, led_by_trial, refuse_threshold, refuse_trials
 from sqlml.functions.scoring import Scored, predicted_code, scored
 from sqlml.models.base import Label, Task
 from sqlml.options import option
@@ -20,7 +20,7 @@ class PredictSettings:
     trial_id: int | None = option(None, "The trial of a tuned model.", low=1)
 
 
-def _run(call: Call) -> Inline:
+def _run(call: Call) -> Inline | Computed:
     refuse_threshold(call)
     refuse_trials(call)
     found = scored(call.context.database, call.model, call.data.sql, call.data.columns, call.data.span)
@@ -29,7 +29,7 @@ def _run(call: Call) -> Inline:
         items.append(found.rest)
     else:
         items += _others(call)
-    return Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables)
+    return led_by_trial(call, Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables))
 
 
 def _others(call: Call) -> list[str]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sqlml.encode import bind_columns
 from sqlml.errors import SchemaError
-from sqlml.functions.base import Call, Inline, TableFunction, refuse_trials
+from sqlml.functions.base import Call, Computed, Inline, TableFunction, led_by_trial, refuse_trials
 from sqlml.functions.scoring import scored
 from sqlml.models.matrix_factorization import factor_tables, id_sql, lookup_sql, prediction_name, score_sql
 from sqlml.options import option
@@ -27,8 +27,12 @@ class RecommendSettings:
     trial_id: int | None = option(None, "The trial of a tuned model.", low=1)
 
 
-def _run(call: Call) -> Inline:
+def _run(call: Call) -> Inline | Computed:
     refuse_trials(call)
+    return led_by_trial(call, _pairs(call))
+
+
+def _pairs(call: Call) -> Inline:
     if call.source is None:
         return _all_pairs(call)
     options = call.model.options

@@ -85,6 +85,23 @@ def test_the_best_trial_serves_and_any_other_on_request(con):
             predict(wrong)
 
 
+def test_answers_over_data_say_which_trial_gave_them(con):
+    info = create(con, "LOGISTIC_REG", trials=3, label="kind", l2_reg="HPARAM_CANDIDATES([0, 10, 1000])")
+    best = next(r[0] for r in info if r[7])
+    other = next(r[0] for r in info if not r[7])
+    for call in ("PREDICT(MODEL m, TABLE t{})", "EVALUATE(MODEL m, TABLE t{})", "CONFUSION_MATRIX(MODEL m, TABLE t{})"):
+        for setting, trial in (("", best), (f", STRUCT({other} AS trial_id)", other)):
+            found = con.execute(f"SELECT * FROM ML.{call.format(setting)}")
+            assert found.description[0][0] == "trial_id"
+            assert {r[0] for r in found.fetchall()} == {trial}
+    predicted = con.execute("SELECT * FROM ML.PREDICT(MODEL m, (SELECT z, x FROM t))").description
+    assert [c[0] for c in predicted] == ["trial_id", "predicted_kind", "predicted_kind_probs", "z", "x"]
+    stored = con.execute("SELECT * FROM ML.CONFUSION_MATRIX(MODEL m)")
+    assert stored.description[0][0] == "trial_id" and {r[0] for r in stored.fetchall()} == {best}
+    curve = con.execute("SELECT * FROM ML.ROC_CURVE(MODEL m, TABLE t)")
+    assert curve.description[0][0] == "threshold"
+
+
 def test_models_with_trials_survive_the_file(tmp_path):
     path = str(tmp_path / "m.duckdb")
     with sqlml.connect(path) as con:
@@ -174,6 +191,13 @@ def test_clusters_and_factors_are_tuned_by_their_own_metrics(con):
         " num_trials=2) AS SELECT * FROM ratings",
     )
     assert set(rows(con, "SELECT * FROM ML.TRIAL_INFO(MODEL f)")[0][1]) == {"num_factors", "l2_reg"}
+    best = rows(con, "SELECT MIN(trial_id) FROM ML.TRIAL_INFO(MODEL f) WHERE is_optimal")[0]
+    for data in ("", ", (SELECT 3 AS u)", ", (SELECT u, v FROM ratings)"):
+        found = con.execute(f"SELECT * FROM ML.RECOMMEND(MODEL f{data})")
+        assert [c[0] for c in found.description] == ["trial_id", "predicted_r", "u", "v"]
+        assert {r[0] for r in found.fetchall()} == {best[0]}
+    found = con.execute("SELECT * FROM ML.GENERATE_EMBEDDING(MODEL f)")
+    assert found.description[0][0] == "trial_id" and {r[0] for r in found.fetchall()} == {best[0]}
 
 
 def test_cancelling_keeps_the_finished_trials(con):
@@ -364,12 +388,12 @@ def test_every_trial_is_judged_by_its_own_predictions(con, kind, label, source):
         sql = f"SELECT {metric} FROM ML.EVALUATE(MODEL m, {held.format(source, 3)}, {setting})"
         assert rows(con, sql)[0][0] == pytest.approx(found[metric], abs=1e-12)
         sql = f"SELECT * FROM ML.EVALUATE(MODEL m, {held.format(source, 4)}, {setting})"
-        assert rows(con, sql)[0] == pytest.approx(tested[trial], abs=1e-12, nan_ok=True)
+        assert rows(con, sql)[0][1:] == pytest.approx(tested[trial], abs=1e-12, nan_ok=True)
     best = next(r[0] for r in info if r[2])
     chosen = rows(con, f"SELECT * FROM ML.PREDICT(MODEL m, {held.format(source, 4)}) ORDER BY x, z")
     setting = f"STRUCT({best} AS trial_id)"
     asked = rows(con, f"SELECT * FROM ML.PREDICT(MODEL m, {held.format(source, 4)}, {setting}) ORDER BY x, z")
-    assert chosen == [r[1:] if len(r) > len(chosen[0]) else r for r in asked]
+    assert chosen == asked
 
 
 def test_metrics_of_arrays_are_those_of_rows():
