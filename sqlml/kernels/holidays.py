@@ -1,10 +1,9 @@
 """Holidays of regions, and their effect on a daily or weekly series.
 
-Dates come from the `holidays` package. The effect of a holiday on each day of its window is the mean of what
-that day
-leaves above the local level, and counts only when it stands out from the noise. Where holidays overlap, the
-total of a
-day is its largest positive plus its most negative effect, as the service documents.
+Dates come from the `holidays` package, those of the US from the service's own table. The effect of a holiday on each
+day of its window is the mean of what that day leaves above the local level, and counts only when it stands out from
+the noise. Where holidays overlap, the total of a day is its largest positive plus its most negative effect, as the
+service documents.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sqlml.kernels import holidays_us
 from sqlml.kernels.changes import robust_scale, running_median
 from sqlml.kernels.types import F64, I64, Bool
 
@@ -166,6 +166,9 @@ def _windowed(title: str, day: Any) -> tuple[str, int, int, int]:
 
 
 def _country(code: str, years: range) -> list[tuple[str, int, int, int]]:
+    if code == "US":
+        every = (entry for year in years for entry in holidays_us.holidays_of(year, easter(year)))
+        return [(name, (day - type(day)(1970, 1, 1)).days, before, after) for name, day, before, after in every]
     import holidays
 
     kind = holidays.country_holidays(code).__class__
