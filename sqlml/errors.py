@@ -52,6 +52,8 @@ class Error(Exception):
     """
 
     label: str | None = None
+    #: What the database said, where the message says it in other words.
+    said: str | None = None
 
     def __init__(self, message: str = "", *, span: Span | None = None, hint: str | None = None):
         super().__init__(message)

@@ -6,12 +6,22 @@ import datetime
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from sqlml.database import Stream
-from sqlml.errors import Error, NameError, NotSupportedError, OptionError, ProgrammingError, Span, did_you_mean, notice
+from sqlml.errors import (
+    Error,
+    NameError,
+    NotSupportedError,
+    OptionError,
+    ProgrammingError,
+    Span,
+    did_you_mean,
+    notice,
+    notices,
+)
 from sqlml.functions.base import Computed
 from sqlml.grammar import (
     AlterModel,
@@ -31,12 +41,16 @@ from sqlml.grammar.nodes import Query
 from sqlml.plan import Planner, QueryPlan, Session, locate, plan_create
 from sqlml.progress import Listener
 from sqlml.train import create_model, reading
+from sqlml.translate import Sums
+from sqlml.translate.sums import failed
 
 #: First words of statements that are DuckDB's own and are not translated.
 DUCKDB_ONLY = frozenset(
     "SHOW PRAGMA ATTACH DETACH COPY SET RESET INSTALL LOAD CHECKPOINT FORCE VACUUM ANALYZE DESCRIBE DESC SUMMARIZE"
     " USE IMPORT EXPORT COMMENT".split()
 )
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True)
@@ -71,9 +85,32 @@ class Executor:
             Explain: self._explain,
         }
         try:
-            return handlers[type(statement)](statement)
+            return self.tried(lambda: handlers[type(statement)](statement))
         except Error as error:
             raise locate(error, self.text, statement.span, self.session) from None
+
+    def tried(self, run: Callable[[], Answer]) -> Answer:
+        """Run a statement, again where DuckDB could not add an INT64 to a DATE: nothing has happened by then."""
+        session, told = self.session, notices.get()
+        told = [] if told is None else told
+        count = len(told)
+        try:
+            return run()
+        except Error as error:
+            # A transaction of the user's is over after an error.
+            if session.sums is not None or session.database.inside or not failed(error.said or error.message):
+                raise
+        session.sums = sums = Sums()
+        try:
+            while True:
+                del told[count:]
+                try:
+                    return run()
+                except Error as error:
+                    if not sums.settle(error.said or error.message):
+                        raise
+        finally:
+            session.sums = None
 
     # ------------------------------------------------------------ SQL
 

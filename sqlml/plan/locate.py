@@ -28,6 +28,7 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
     if sentence := reworded(message, text[span.start : span.end]):
         kind = type(error) if sentence.keeps else ProgrammingError
         found: Error = kind(sentence.text, hint=sentence.hint)
+        found.said = message
         places = (find_word(text, word, span) for word in sentence.words)
         found.span = next((p for p in places if p is not None), span)
         return found

@@ -95,6 +95,7 @@ class Planner:
             variables=self.session.variables,
             values={k.lower(): v for k, v in self.parameters().items()},
             after=self.after,
+            sums=self.session.sums,
         )
         if not query.calls and not found:
             return text
@@ -207,7 +208,9 @@ class Planner:
         try:
             sql = planner.sql(statement.query)
         except Error as error:
-            raise ProgrammingError(f"the view {key} cannot be read: {error.message}") from None
+            found = ProgrammingError(f"the view {key} cannot be read: {error.message}")
+            found.said = error.said or error.message
+            raise found from None
         self.computed |= planner.computed
         self._shapes |= planner._shapes
         return f"({sql})"

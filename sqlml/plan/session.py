@@ -14,6 +14,7 @@ from sqlml.functions.base import Context
 from sqlml.grammar import Name
 from sqlml.options import Given, convert, declarations, option
 from sqlml.schema import same_name
+from sqlml.translate.sums import Sums
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Session:
     borrowed: list[str] = field(default_factory=list)
     #: DuckDB literals of the script variables that the running statement means, by lower-case name.
     variables: dict[str, str] = field(default_factory=dict)
+    #: What is known of sums of dates and integers, while a statement that failed for one is tried again.
+    sums: Sums | None = None
     #: Procedures of CREATE PROCEDURE; what they are is the script package's business.
     procedures: dict[tuple[str, ...], Any] = field(default_factory=dict)
 

@@ -41,14 +41,19 @@ class Engine:
             executor, statement = self._prepare(piece)
             if not isinstance(statement, SqlStatement):
                 raise ProgrammingError("a query must stand here.", span=piece.span)
-            try:
-                plan = executor.plan(statement.query)
+            query, database = statement.query, self.session.database
+
+            def read() -> Rows:
+                plan = executor.plan(query)
                 executor.compute(plan.computed)
-                columns = self.session.database.describe(plan.sql, plan.parameters)
-                found = self.session.database.execute(plan.sql, plan.parameters)
+                columns = database.describe(plan.sql, plan.parameters)
+                found = database.execute(plan.sql, plan.parameters)
+                return Rows(tuple(c.name for c in columns), tuple(c.sql_type for c in columns), tuple(found))
+
+            try:
+                return executor.tried(read)
             except Error as error:
                 raise locate(error, executor.text, statement.span, self.session) from None
-        return Rows(tuple(c.name for c in columns), tuple(c.sql_type for c in columns), tuple(found))
 
     def plain(self, sql: str, span: Span | None = None) -> list[tuple[Any, ...]]:
         """Runs DuckDB text of our own, made from the script's text at `span`."""

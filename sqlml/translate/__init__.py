@@ -24,6 +24,7 @@ from sqlml.translate.plain import translate_plain
 from sqlml.translate.queries import has_aggregate, prepare
 from sqlml.translate.read import Reader
 from sqlml.translate.rewrite import rewrite
+from sqlml.translate.sums import Sums
 from sqlml.translate.tables import PROJECT, TARGET, mark_targets
 from sqlml.translate.types import type_name
 
@@ -31,6 +32,7 @@ __all__ = [
     "PROJECT",
     "TARGET",
     "After",
+    "Sums",
     "has_aggregate",
     "span_of",
     "to_duckdb",
@@ -53,6 +55,7 @@ def translate(
     variables: Mapping[str, str] | None = None,
     values: Mapping[str, object] | None = None,
     after: After | None = None,
+    sums: Sums | None = None,
 ) -> str:
     """DuckDB SQL for one statement.
 
@@ -71,15 +74,18 @@ def translate(
             unqualified column of that name (the caller leaves out those that are columns).
         values: the parameters by their lower-case names or numbers, for options that must be known here.
         after: gets what is to run after the statement.
+        sums: what is known of sums of dates and integers, when the statement failed for one.
 
     Raises:
         ParseError: the text is not GoogleSQL. NotSupportedError, NameError: as their sentences say.
     """
-    context = Context(table, scalar, names, offset, variables or {}, values or {}, after or After())
+    context = Context(table, scalar, names, offset, variables or {}, values or {}, after or After(), sums)
     if dialect == "duckdb":
         return translate_plain(sql, context)
     root = Reader("bigquery", offset, parameter).statement(sql)
     mark_targets(root)
+    if sums is not None:
+        sums.mark(root, sql, offset)
     prepare(root)
     return to_duckdb(rewrite(root, context))
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from sqlml.errors import NotSupportedError, ParseError, Span
 from sqlml.translate.build import integer_of, span_of, string_of
+from sqlml.translate.sums import Sums
 
 TableHook = Callable[[exp.Table], exp.Expression | None]
 ScalarHook = Callable[[exp.Expression], exp.Expression | None]
@@ -41,6 +42,7 @@ class Context:
     variables: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, object] = field(default_factory=dict)
     after: After = field(default_factory=After)
+    sums: Sums | None = None
 
     def span(self, node: exp.Expression | None) -> Span | None:
         """Where `node` stands in the user's script."""

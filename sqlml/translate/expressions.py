@@ -119,7 +119,7 @@ def _arithmetic(node: exp.Expression, context: Context) -> exp.Expression:
         return tag(node, "int")
     if "float" in kinds and None not in kinds:
         return tag(node, "float")
-    return node
+    return (context.sums.rewritten(node) if context.sums is not None else None) or node
 
 
 def _division(node: exp.Expression, context: Context) -> exp.Expression:
