@@ -221,7 +221,9 @@ def test_broken_pipe() -> None:
 
 def test_interrupt_has_its_own_exit_code() -> None:
     sql = f"SELECT 1 AS ready; SELECT COUNT(*) AS n FROM {MANY} AS a, {MANY} AS b WHERE MOD(a * b, 7) = 3"
-    command = [sys.executable, "-m", "sqlml.shell", "--format", "csv", "-c", sql]
+    # A runner in the background of a script leaves SIGINT ignored, and programs keep to that.
+    hearing = ["env", "--default-signal=INT"]
+    command = [*hearing, sys.executable, "-m", "sqlml.shell", "--format", "csv", "-c", sql]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     try:
