@@ -186,6 +186,25 @@ def test_holidays_are_found_and_forecast(con):
     assert row["has_holiday_effect"]
 
 
+def test_a_custom_holiday_replaces_the_built_in_one_of_its_name(con):
+    con.duckdb.execute(
+        "CREATE TABLE t AS SELECT DATE '2016-01-01' + i::INT AS day, (hash(i) % 1000) / 250.0 AS n FROM range(1000) r(i)"
+    )
+    con.execute(
+        "CREATE MODEL h OPTIONS(model_type='ARIMA_PLUS', time_series_timestamp_col='day', time_series_data_col='n',"
+        " holiday_region='US') AS (training_data AS (SELECT * FROM t), custom_holiday AS ("
+        " SELECT 'US' AS region, 'EasterMonday' AS holiday_name, primary_date, 1 AS preholiday_days, 1 AS"
+        " postholiday_days FROM UNNEST([DATE('2016-03-28'), DATE('2017-04-17'), DATE('2018-04-02')]) AS primary_date))"
+    )
+    info = table(
+        con, "SELECT * FROM ML.HOLIDAY_INFO(MODEL h) WHERE holiday_name = 'EasterMonday' ORDER BY primary_date"
+    )
+    assert [r["primary_date"].isoformat() for r in info] == ["2016-03-28", "2017-04-17", "2018-04-02"]
+    assert {(r["preholiday_days"], r["postholiday_days"]) for r in info} == {(1, 1)}
+    named = table(con, "SELECT DISTINCT holiday_name AS n FROM ML.HOLIDAY_INFO(MODEL h)")
+    assert {"Christmas", "NewYear", "Halloween"} <= {r["n"] for r in named}
+
+
 def test_custom_holidays(con):
     con.duckdb.execute(
         "CREATE TABLE t AS SELECT DATE '2020-01-01' + i::INT AS day, 100 + (hash(i) % 1000) / 250.0"
