@@ -7,6 +7,7 @@ statement starts.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -19,6 +20,7 @@ from sqlml.database import Database, open_database
 from sqlml.errors import Error, InterfaceError, ProgrammingError
 from sqlml.execute import Executor, Result
 from sqlml.grammar import parse
+from sqlml.grammar.nodes import SqlStatement
 from sqlml.plan import Session
 from sqlml.plan.mounts import Scope, checked_path, checked_source
 from sqlml.progress import Listener, Progress
@@ -166,6 +168,31 @@ class Connection:
 
     def _run(self, sql: str, parameters: Parameters) -> tuple[Result, list[tuple[type, Exception]]]:
         """The result of the last statement of a script, and the warnings."""
+        result = Result()
+        with self._prepared(sql) as collected:
+            listeners = (self._go_on, *self._listeners)
+            if is_script(sql):
+                done = run_script(self._session, sql, parameters, listeners, self._temporary)
+                result = done if isinstance(done, Result) else result
+            else:
+                executor = Executor(self._session, sql, parameters, listeners, self._temporary)
+                for statement in parse(sql):
+                    result = executor.run(statement)
+        return result, [(errors.Warning, w) for w in collected]
+
+    def _run_many(self, sql: str, sets: Sequence[Parameters]) -> tuple[int | None, list[tuple[type, Exception]]]:
+        """How many rows one statement changed for all sets of parameters; None when they must run one by one."""
+        changed = None
+        with self._prepared(sql) as collected:
+            statements = [] if is_script(sql) else list(parse(sql))
+            if len(statements) == 1 and isinstance(statements[0], SqlStatement):
+                executor = Executor(self._session, sql, sets[0], (), self._temporary)
+                changed = executor.many(statements[0].query, sets)
+        return changed, [(errors.Warning, w) for w in collected]
+
+    @contextlib.contextmanager
+    def _prepared(self, sql: str) -> Iterator[list[errors.Warning]]:
+        """The connection for one text: nothing is left of the last one, notices are collected, errors know it."""
         self._check()
         collected: list[errors.Warning] = []
         token = errors.notices.set(collected)
@@ -176,21 +203,12 @@ class Connection:
             self._temporary.clear()
             self._session.give_back()
             self._session.scope = _caller()
-            result = Result()
             try:
-                listeners = (self._go_on, *self._listeners)
-                if is_script(sql):
-                    done = run_script(self._session, sql, parameters, listeners, self._temporary)
-                    result = done if isinstance(done, Result) else result
-                else:
-                    executor = Executor(self._session, sql, parameters, listeners, self._temporary)
-                    for statement in parse(sql):
-                        result = executor.run(statement)
+                yield collected
             except Error as error:
                 raise error.attach(sql) from None
             finally:
                 errors.notices.reset(token)
-        return result, [(errors.Warning, w) for w in collected]
 
 
 def _caller() -> Scope | None:
@@ -237,8 +255,27 @@ class Cursor:
         return self
 
     def executemany(self, sql: str, seq_of_parameters: Sequence[Parameters]) -> Self:
-        """Run a statement once for each set of parameters."""
-        counts = [self.execute(sql, parameters).rowcount for parameters in seq_of_parameters]
+        """Run a statement once for each set of parameters; `rowcount` is the sum.
+
+        A single INSERT, UPDATE, DELETE or MERGE is planned once and takes effect for all sets or for none: in a
+        transaction of its own when none is open. Other statements run one by one, and those that ran before an
+        error stay. Errors name the set, from 1.
+        """
+        self._check()
+        sets = list(seq_of_parameters)
+        if len(sets) > 1:
+            self._reset()
+            changed, self.messages = self.connection._run_many(sql, sets)
+            if changed is not None:
+                self.rowcount = changed
+                return self
+        counts = []
+        for number, parameters in enumerate(sets, 1):
+            try:
+                counts.append(self.execute(sql, parameters).rowcount)
+            except Error as error:
+                error.message = f"row {number}: {error.message}"
+                raise
         self.rowcount = sum(counts) if counts and min(counts) >= 0 else -1
         return self
 

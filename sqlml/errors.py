@@ -54,6 +54,8 @@ class Error(Exception):
     label: str | None = None
     #: What the database said, where the message says it in other words.
     said: str | None = None
+    #: Which sets of parameters of `executemany` the error is about: from and to, half open, from 0.
+    rows: tuple[int, int] | None = None
 
     def __init__(self, message: str = "", *, span: Span | None = None, hint: str | None = None):
         super().__init__(message)

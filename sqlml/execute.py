@@ -39,6 +39,7 @@ from sqlml.grammar import (
 from sqlml.grammar.lexer import Tok, tokenize
 from sqlml.grammar.nodes import Query
 from sqlml.plan import Planner, QueryPlan, Session, locate, plan_create
+from sqlml.plan.query import named
 from sqlml.progress import Listener
 from sqlml.train import create_model, reading
 from sqlml.translate import Sums
@@ -132,6 +133,49 @@ class Executor:
         plain = words[0] in DUCKDB_ONLY and words[:2] != ["EXPORT", "DATA"]
         sql = planner.sql(query, dialect="duckdb" if plain else None)
         return QueryPlan(sql, planner.computed, planner.parameters(), planner.after)
+
+    def many(self, query: Query, rows: Sequence[Any]) -> int | None:
+        """Change rows once for each set of parameters, planned once, all or nothing; how many rows, -1 if not known.
+
+        None, and nothing has happened, for a statement whose plan depends on the values.
+        """
+        words = self._source(query.span).split(None, 1)
+        if not words or words[0].upper() not in ("INSERT", "UPDATE", "DELETE", "MERGE") or query.calls:
+            return None
+        database = self.session.database
+
+        def planned() -> QueryPlan | None:
+            planner = Planner(self.session, self.text, self.parameters)
+            sql = planner.sql(query)
+            if planner.settles or planner.computed:
+                return None
+            database.execute(f"EXPLAIN {sql}", planner.parameters())
+            return QueryPlan(sql, {}, planner.parameters())
+
+        try:
+            plan = self.tried(planned)
+            if plan is None:
+                return None
+            return self._all_or_nothing(plan.sql, [named(r) for r in rows])
+        except Error as error:
+            found = locate(error, self.text, query.span, self.session)
+            if error.rows is not None:
+                first, last = error.rows[0] + 1, error.rows[1]
+                found.message = f"row {first if first == last else f'{first} to {last}'}: {found.message}"
+            raise found from None
+
+    def _all_or_nothing(self, sql: str, rows: Sequence[Mapping[str, object]]) -> int:
+        database = self.session.database
+        own = not database.inside
+        try:
+            with database.transaction():
+                return database.many(sql, rows)
+        except Error as error:
+            if error.rows is None or error.rows[1] - error.rows[0] == 1 or not own:
+                raise
+            alone = error.rows[0]
+        with database.transaction():  # once more, to find the row
+            return database.many(sql, rows, alone)
 
     def _start(self, plan: QueryPlan) -> Result:
         after, database = plan.after, self.session.database

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from sqlml import errors
 from sqlml.database.faults import translated
+from sqlml.database.many import alike, one_row, together
 from sqlml.database.plans import first_expensive
 from sqlml.database.stop import Stop
 from sqlml.database.stream import Stream as Stream
@@ -87,6 +88,36 @@ class Database:
         """Run a statement and return its rows as Python values."""
         with self._turn():
             return self.raw.execute(sql, self._used(sql, parameters)).fetchall()
+
+    def many(self, sql: str, rows: Sequence[Mapping[str, object]], alone: int | None = None) -> int:
+        """Run a statement with each set of parameters, by name; how many rows it changed in all, or -1.
+
+        Rows for `INSERT ... VALUES ($1, $2)` go in by hundreds where their types are alike. All or nothing is the
+        caller's transaction. Errors say their rows; those from number `alone` on, from 0, go in one by one.
+        """
+        with self._turn():
+            [statement] = self.raw.extract_statements(sql)
+        insert = one_row(sql)
+        changed = 0
+        at = 0
+        while at < len(rows):
+            self.stop.check()
+            size = 1 if insert is None or (alone is not None and at >= alone) else alike(insert, rows, at)
+            try:
+                with self._turn():
+                    if insert is not None and size > 1:
+                        self.raw.execute(*together(insert, rows[at : at + size]))
+                    else:
+                        used = {k: v for k, v in rows[at].items() if k in statement.named_parameters}
+                        self.raw.execute(statement, used or None)
+                    found = self.raw.fetchone()
+            except errors.Error as error:
+                error.rows = (at, at + size)
+                raise
+            count = found[0] if found and type(found[0]) is int else -1
+            changed = -1 if count < 0 or changed < 0 else changed + count
+            at += size
+        return changed
 
     def table(self, sql: str, parameters: Parameters = None) -> pa.Table:
         """Run a query and return all rows as Arrow."""

@@ -50,17 +50,15 @@ class Planner:
         self._seen: set[str] = set()
         self._open_views: list[str] = []
         self.after = After()
+        #: Whether the plan depends on the values of parameters.
+        self.settles = False
         self.places = _places(text) if isinstance(parameters, Sequence) and not isinstance(parameters, str) else {}
 
     # ------------------------------------------------------------ parameters
 
     def parameters(self) -> dict[str, object]:
         """Parameters by DuckDB's names: `1`, `2` for `?`, lower-case names for `@name`."""
-        if self.given is None:
-            return {}
-        if isinstance(self.given, Mapping):
-            return {str(k): v for k, v in self.given.items()}
-        return {str(i + 1): v for i, v in enumerate(self.given)}
+        return named(self.given)
 
     def _number(self, count: int, place: int) -> int:
         return self.places.get(place, count - 1) + 1
@@ -77,6 +75,7 @@ class Planner:
     def _settled(self, node: Any) -> Any:
         """A preprocessing call whose constant arguments hold the values of parameters."""
         values = {k.casefold(): v for k, v in self.parameters().items()}
+        self.settles = self.settles or bool(values)
         return with_values(node, {k: quote_literal(v) for k, v in values.items()}) if values else node
 
     # ------------------------------------------------------------ queries
@@ -214,6 +213,15 @@ class Planner:
         self.computed |= planner.computed
         self._shapes |= planner._shapes
         return f"({sql})"
+
+
+def named(parameters: Any) -> dict[str, object]:
+    """Parameters by DuckDB's names."""
+    if parameters is None:
+        return {}
+    if isinstance(parameters, Mapping):
+        return {str(k): v for k, v in parameters.items()}
+    return {str(i + 1): v for i, v in enumerate(parameters)}
 
 
 def plan_query(session: Session, query: Query, text: str, parameters: Any = None) -> QueryPlan:
