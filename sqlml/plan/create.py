@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,14 @@ from sqlml.errors import (
     NotSupportedError,
     OperationalError,
     OptionError,
+    ParseError,
     ProgrammingError,
     SchemaError,
     Span,
     did_you_mean,
     notice,
 )
-from sqlml.grammar import Call, CreateModel, Option, Query
+from sqlml.grammar import Call, CreateModel, Name, Option, Query
 from sqlml.grammar.nodes import Mode
 from sqlml.models import model_type, owners
 from sqlml.models.base import Model, Task, Trained
@@ -75,10 +77,31 @@ class CreatePlan:
     skip: bool = False
 
 
+#: GoogleSQL's reserved words: names only in backticks, or after a dot.
+_RESERVED = frozenset(
+    """ALL AND ANY ARRAY AS ASC ASSERT_ROWS_MODIFIED AT BETWEEN BY CASE CAST COLLATE CONTAINS CREATE CROSS CUBE CURRENT
+    DEFAULT DEFINE DESC DISTINCT ELSE END ENUM ESCAPE EXCEPT EXCLUDE EXISTS EXTRACT FALSE FETCH FOLLOWING FOR FROM
+    FULL GROUP GROUPING GROUPS HASH HAVING IF IGNORE IN INNER INTERSECT INTERVAL INTO IS JOIN LATERAL LEFT LIKE LIMIT
+    LOOKUP MERGE NATURAL NEW NO NOT NULL NULLS OF ON OR ORDER OUTER OVER PARTITION PRECEDING PROTO QUALIFY RANGE
+    RECURSIVE RESPECT RIGHT ROLLUP ROWS SELECT SET SOME STRUCT TABLESAMPLE THEN TO TREAT TRUE UNBOUNDED UNION UNNEST
+    USING WHEN WHERE WINDOW WITH WITHIN""".split()
+)
+
+
+def _check_bare(name: Name, text: str) -> None:
+    """A reserved word must not be the first part of a name without backticks."""
+    written = re.match(r"[\w-]+", text[name.span.start : name.span.end])
+    if written is not None and written[0].upper() in _RESERVED:
+        place = Span(name.span.start, name.span.start + written.end())
+        hint = f"write `{written[0]}`."
+        raise ParseError(f"{written[0]} is a reserved word and must stand in backticks.", span=place, hint=hint)
+
+
 def plan_create(session: Session, statement: CreateModel, text: str, parameters: Any = None) -> CreatePlan:
     """Check a CREATE MODEL statement. Raises with the place of what is wrong."""
     if session.database.read_only:
         raise OperationalError("the database is read-only: no model can be created.", span=statement.name.span)
+    _check_bare(statement.name, text)
     catalog, dataset, name = session.model(statement.name, must_exist=True)
     exists = catalog.find(dataset, name) is not None
     planner = Planner(session, text, parameters)

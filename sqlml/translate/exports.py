@@ -7,6 +7,7 @@ from sqlglot import exp
 from sqlml.errors import NotSupportedError, OptionError, did_you_mean
 from sqlml.translate.build import string_of
 from sqlml.translate.context import Context
+from sqlml.translate.descriptions import value_of
 
 _FORMATS = {"CSV": "CSV", "PARQUET": "PARQUET", "JSON": "JSON", "NEWLINE_DELIMITED_JSON": "JSON"}
 _OPTIONS = ("uri", "format", "overwrite", "header", "field_delimiter", "compression")
@@ -54,8 +55,16 @@ def _options(node: exp.Expression, context: Context) -> dict[str, exp.Expression
                 span=context.span(item) or context.span(node),
                 hint=did_you_mean(name, _OPTIONS),
             )
-        found[name] = item.args["value"]
+        found[name] = _settled(item.args["value"], context)
     return found
+
+
+def _settled(value: exp.Expression, context: Context) -> exp.Expression:
+    """A literal in the place of a parameter or script variable: the file must be known before rows are read."""
+    known = value_of(value, context)
+    if isinstance(known, bool):
+        return exp.true() if known else exp.false()
+    return exp.Literal.string(known) if isinstance(known, str) else value
 
 
 def _parameter(name: str, value: exp.Expression) -> exp.Expression:
