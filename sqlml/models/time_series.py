@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -457,7 +457,22 @@ def _custom(data: TrainingData, o: TimeSeriesOptions) -> holidays.Calendar:
         if (region, name) in last and at - before <= last[region, name]:
             raise DataError(f"the windows of {name} must not overlap.")
         last[region, name] = at + after
+    _refuse_nested(rows)
     return holidays.calendar((str(r), str(n), int(a), int(b), int(c)) for r, n, a, b, c in rows)
+
+
+def _refuse_nested(rows: Sequence[tuple[Any, ...]]) -> None:
+    """Windows of different holidays of a region may overlap in part; DataError for one inside another."""
+    found = sorted((region, at - before, -(at + after), name) for region, name, at, before, after in rows)
+    for i, (region, _, end, name) in enumerate(found):
+        for other_region, begin, other_end, other in itertools.islice(found, i + 1, None):
+            if other_region != region or begin > -end:
+                break
+            if -other_end <= -end and other != name:
+                raise DataError(
+                    f"the window of the custom holiday {other} must not lie inside that of {name}.",
+                    hint="change the days before and after one of them, so that they overlap in part or not at all.",
+                )
 
 
 def reserved(o: TimeSeriesOptions) -> tuple[str, ...]:

@@ -242,6 +242,16 @@ def test_custom_holidays(con):
             " primary_date FROM UNNEST([1, 2]) AS k",
             "overlap",
         ),
+        (
+            "SELECT 'X' AS region, 'a' AS holiday_name, DATE '2020-02-05' AS primary_date, 1 AS preholiday_days"
+            " UNION ALL SELECT 'X', 'b', DATE '2020-02-06', 5",
+            "the window of the custom holiday a must not lie inside that of b",
+        ),
+        (
+            "SELECT 'X' AS region, 'a' AS holiday_name, DATE '2020-02-05' AS primary_date"
+            " UNION ALL SELECT 'X', 'b', DATE '2020-02-05'",
+            "the window of the custom holiday b must not lie inside that of a",
+        ),
     ],
 )
 def test_bad_custom_holidays(visits, holiday, message):
@@ -250,6 +260,15 @@ def test_bad_custom_holidays(visits, holiday, message):
             "CREATE MODEL h OPTIONS(model_type='ARIMA_PLUS', time_series_timestamp_col='day',"
             f" time_series_data_col='n') AS (training_data AS (SELECT * FROM visits), custom_holiday AS ({holiday}))"
         )
+
+
+def test_windows_that_overlap_in_part_or_lie_in_other_regions(visits):
+    visits.execute(
+        "CREATE MODEL partly OPTIONS(model_type='ARIMA_PLUS', time_series_timestamp_col='day',"
+        " time_series_data_col='n') AS (training_data AS (SELECT * FROM visits), custom_holiday AS ("
+        " SELECT 'X' AS region, 'a' AS holiday_name, DATE '2020-02-05' AS primary_date UNION ALL"
+        " SELECT 'X', 'b', DATE '2020-02-06' UNION ALL SELECT 'Y', 'c', DATE '2020-02-05'))"
+    )
 
 
 # ---------------------------------------------------------------- many series
