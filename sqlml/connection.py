@@ -169,7 +169,7 @@ class Connection:
     def _run(self, sql: str, parameters: Parameters) -> tuple[Result, list[tuple[type, Exception]]]:
         """The result of the last statement of a script, and the warnings."""
         result = Result()
-        with self._prepared(sql) as collected:
+        with self._prepared(sql, _caller()) as collected:
             listeners = (self._go_on, *self._listeners)
             if is_script(sql):
                 done = run_script(self._session, sql, parameters, listeners, self._temporary)
@@ -183,7 +183,7 @@ class Connection:
     def _run_many(self, sql: str, sets: Sequence[Parameters]) -> tuple[int | None, list[tuple[type, Exception]]]:
         """How many rows one statement changed for all sets of parameters; None when they must run one by one."""
         changed = None
-        with self._prepared(sql) as collected:
+        with self._prepared(sql, _caller()) as collected:
             statements = [] if is_script(sql) else list(parse(sql))
             if len(statements) == 1 and isinstance(statements[0], SqlStatement):
                 executor = Executor(self._session, sql, sets[0], (), self._temporary)
@@ -191,7 +191,7 @@ class Connection:
         return changed, [(errors.Warning, w) for w in collected]
 
     @contextlib.contextmanager
-    def _prepared(self, sql: str) -> Iterator[list[errors.Warning]]:
+    def _prepared(self, sql: str, scope: Scope | None) -> Iterator[list[errors.Warning]]:
         """The connection for one text: nothing is left of the last one, notices are collected, errors know it."""
         self._check()
         collected: list[errors.Warning] = []
@@ -202,7 +202,7 @@ class Connection:
                 self._database.unregister(name)
             self._temporary.clear()
             self._session.give_back()
-            self._session.scope = _caller()
+            self._session.scope = scope
             try:
                 yield collected
             except Error as error:
