@@ -160,8 +160,8 @@ class Sparse:
     def element(self, i: int) -> str:
         """SQL of element i, from 0; 0 where it is missing."""
         key, value = quote_name(self.index_field), quote_name(self.value_field)
-        found = f"list_filter({self.sql}, lambda e: e.{key} = {i})"
-        return f"coalesce(list_sum(list_transform({found}, lambda e: e.{value}::DOUBLE)), 0.0::DOUBLE)"
+        found = f"list_filter({self.sql}, lambda __e: __e.{key} = {i})"
+        return f"coalesce(list_sum(list_transform({found}, lambda __e: __e.{value}::DOUBLE)), 0.0::DOUBLE)"
 
 
 Feature = Number | Category | Set | Vector | Sparse

@@ -152,7 +152,11 @@ class LocalRelation:
             on = (table.schema.metadata or {})[b"on"].decode()
             self.database.register(name, table)
             names.append(name)
-            joins.append(f" LEFT JOIN {name} AS __l{i} ON ({on}) IS NOT DISTINCT FROM __l{i}.key")
+            # The rows may have a column called key, so the lookup's has another name beside them.
+            joins.append(
+                f" LEFT JOIN (SELECT * RENAME (key AS __key) FROM {name}) AS __l{i}"
+                f" ON ({on}) IS NOT DISTINCT FROM __l{i}.__key"
+            )
             items += [f"__l{i}.{quote_name(c)}" for c in table.column_names if c != "key"]
         return f"(SELECT {', '.join(items)} FROM {self._rows()} AS __r{''.join(joins)})"
 

@@ -238,7 +238,7 @@ def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
         else:
             assert r.type.item is not None
             index = quote_name(r.type.item.fields[0][0])
-            inside = f"list_transform({r.sql}, lambda e: e.{index})"
+            inside = f"list_transform({r.sql}, lambda __e: __e.{index})"
             terms += [f"min(list_min({inside}))", f"max(list_max({inside})) + 1"]
     values = relation.aggregate(terms)
     found = {}

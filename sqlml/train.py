@@ -470,7 +470,7 @@ def _statistics(c: Column, name: str) -> dict[str, str]:
     if c.kind is Kind.SPARSE:
         assert c.type.item is not None
         index = quote_name(c.type.item.fields[0][0])
-        inside = f"list_transform({name}, lambda e: e.{index})"
+        inside = f"list_transform({name}, lambda __e: __e.{index})"
         return {"null_count": nulls, "dimension": f"max(list_max({inside})) + 1"}
     if c.kind is Kind.SET:
         return {"category_count": f"len(list_distinct(flatten(list(DISTINCT {name}))))", "null_count": nulls}

@@ -67,11 +67,13 @@ def scored(
         for lookup in score.lookups:
             name = f"__sqlml_{trained.uid}_{lookup.name}_{tag:08x}"
             tables[name] = lookup.table
-            on = f"({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.key"
-            joins.append(f" LEFT JOIN {quote_name(name)} AS {lookup.name} ON {on}")
+            # The rows may have columns of these names, so the lookup's have others beside them.
+            own = ", ".join(f"{quote_name(c)} AS {lookup.name}_{c}" for c in lookup.table.column_names)
+            on = f"({lookup.on}) IS NOT DISTINCT FROM {lookup.name}.{lookup.name}_key"
+            joins.append(f" LEFT JOIN (SELECT {own} FROM {quote_name(name)}) AS {lookup.name} ON {on}")
             for c in lookup.table.column_names:
                 if c != "key":
-                    more.append(f"{lookup.name}.{quote_name(c)} AS {lookup.name}_{c}")
+                    more.append(f"{lookup.name}.{lookup.name}_{c}")
                     internal.append(f"{lookup.name}_{c}")
         sql = f"(SELECT __r.*, {', '.join(more)} FROM {sql} AS __r{''.join(joins)})"
     let = list(score.let)

@@ -221,8 +221,8 @@ def _terms(leaf: Leaf, few: bool, wanted: Wanted, sample: str) -> dict[str, str]
             found["quantiles"] = f"quantile_disc({number}, [{texts}]){sample}"
         return found
     if few:
-        entry = "struct_pack(k := CAST(e.key AS VARCHAR), n := CAST(e.value AS BIGINT))"
-        counts = f"list_transform(map_entries(histogram({x})), lambda e: {entry})"
+        entry = "struct_pack(k := CAST(__e.key AS VARCHAR), n := CAST(__e.value AS BIGINT))"
+        counts = f"list_transform(map_entries(histogram({x})), lambda __e: {entry})"
         keys = f"map_keys(histogram({x}))"
         ends = {"low": f"CAST(list_min({keys}) AS VARCHAR)", "high": f"CAST(list_max({keys}) AS VARCHAR)"}
         return {**ends, "counts": counts}
@@ -236,7 +236,7 @@ def _terms(leaf: Leaf, few: bool, wanted: Wanted, sample: str) -> dict[str, str]
             "length": f"avg(length({text}))",
         }
     if 0 < wanted.top <= SKETCHED_VALUES:
-        found["top"] = f"list_transform(approx_top_k({x}, {wanted.top}), lambda e: CAST(e AS VARCHAR))"
+        found["top"] = f"list_transform(approx_top_k({x}, {wanted.top}), lambda __e: CAST(__e AS VARCHAR))"
     return found
 
 
@@ -372,7 +372,7 @@ def _of_array(database: Database, source: str, leaf: Leaf, rows: int, wanted: Wa
     items = leaf.sql
     if leaf.index is not None:
         value = next(iter(_fields(database, source, leaf)))
-        items = f"list_transform({leaf.sql}, lambda e: e.{quote_name(value)})"
+        items = f"list_transform({leaf.sql}, lambda __e: __e.{quote_name(value)})"
     inner = replace(leaf, sql="v", array=False, index=None)
     rest = f"(SELECT unnest({items}) AS v FROM {source})"
     total = int(_row(database, f"SELECT coalesce(sum(len({leaf.sql})), 0) FROM {source}")[0])
@@ -381,7 +381,7 @@ def _of_array(database: Database, source: str, leaf: Leaf, rows: int, wanted: Wa
     points = ", ".join(_point(i / wanted.length_quantiles) for i in range(1, wanted.length_quantiles)) or "0.5"
     dimension = "NULL"
     if leaf.index is not None:
-        dimension = f"max(list_max(list_transform({leaf.sql}, lambda e: e.{quote_name(leaf.index)}))) + 1"
+        dimension = f"max(list_max(list_transform({leaf.sql}, lambda __e: __e.{quote_name(leaf.index)}))) + 1"
     sql = (
         f"SELECT count({leaf.sql}), min({size}), max({size}), avg({size}),"
         f" quantile_disc({size}, [{points}]), {dimension} FROM {source}"

@@ -230,7 +230,7 @@ def distance_score(design: Design, centers: F64, cosine: bool) -> Score:
 def _filled(f: Vector) -> str:
     """SQL of the array with its full length and no NULLs."""
     whole = f"list_resize(coalesce({f.sql}, []::DOUBLE[]), {f.size}, 0.0::DOUBLE)"
-    return f"list_transform({whole}, lambda e: coalesce(e, 0.0::DOUBLE))"
+    return f"list_transform({whole}, lambda __e: coalesce(__e, 0.0::DOUBLE))"
 
 
 def _array_terms(i: int, w: F64, cosine: bool, let: list[tuple[str, str]], parts: list[list[str]]) -> None:

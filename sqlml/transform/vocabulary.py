@@ -31,13 +31,13 @@ def _limits(call: Call, first: int) -> tuple[int, int]:
 
 def _ranked(histogram: str, top_k: int, threshold: int) -> str:
     """The kept terms with their counts, most frequent first, out of a MAP from term to count."""
-    kept = f"list_filter(map_entries({histogram}), lambda e: e.value >= {threshold})"
-    order = f"list_transform({kept}, lambda e: struct_pack(n := -CAST(e.value AS BIGINT), k := e.key))"
+    kept = f"list_filter(map_entries({histogram}), lambda __e: __e.value >= {threshold})"
+    order = f"list_transform({kept}, lambda __e: struct_pack(n := -CAST(__e.value AS BIGINT), k := __e.key))"
     return f"list_slice(list_sort({order}), 1, {top_k})"
 
 
 def _terms_of(ranked: str) -> str:
-    return f"list_transform({ranked}, lambda e: e.k)"
+    return f"list_transform({ranked}, lambda __e: __e.k)"
 
 
 def _known(value: object) -> list[tuple[str, int]]:
@@ -164,13 +164,13 @@ def _counted(entry_value: str) -> str:
     """(index, value) for each index of the array `_i`, ascending; `e` is (key index, value count)."""
     return (
         "list_sort(list_transform(map_entries(list_aggregate(_i, 'histogram')),"
-        f" lambda e: struct_pack(index := e.key, value := {entry_value})))"
+        f" lambda __e: struct_pack(index := __e.key, value := {entry_value})))"
     )
 
 
 _ONCE = (
-    "list_transform(list_filter(_i, lambda e, p: list_position(_i, e) = p),"
-    " lambda e: struct_pack(index := e, value := 1.0::DOUBLE))"
+    "list_transform(list_filter(_i, lambda __e, __p: list_position(_i, __e) = __p),"
+    " lambda __e: struct_pack(index := __e, value := 1.0::DOUBLE))"
 )
 _EMPTY = "CAST([] AS STRUCT(index BIGINT, value DOUBLE)[])"
 
@@ -230,7 +230,7 @@ def multi_hot_encoder(call: Call) -> Analytic:
 
 def bag_of_words(call: Call) -> Analytic:
     """(index, count) for each index of the array, ascending."""
-    body = _counted("CAST(e.value AS DOUBLE)")
+    body = _counted("CAST(__e.value AS DOUBLE)")
     return _of_arrays(call, body, "CAST(count(*) AS DOUBLE)", by_place=False)
 
 
@@ -254,7 +254,7 @@ def tf_idf(call: Call) -> Analytic:
             weight = f"count(*) / len({x}) * coalesce(any_value(__v.{_WEIGHT}), {quote_literal(unknown)})"
             return _joined(x, _terms_values(terms), [("value", weight)])
         weights = [unknown, *(w for _, _, _, w in sorted(terms, key=lambda term: term[1]))]
-        body = _counted(f"e.value / len(_x) * ({quote_literal(weights)})[e.key + 1]")
+        body = _counted(f"__e.value / len(_x) * ({quote_literal(weights)})[__e.key + 1]")
         return _in_array(x, f"{_map(terms)}[t]" if terms else "0", body)
 
     def lookup(source: str) -> str:
@@ -266,9 +266,9 @@ def tf_idf(call: Call) -> Analytic:
         unknown = f"(SELECT coalesce(avg({_WEIGHT}), ln(1 + {total})) FROM ({terms}) AS __weights)"
         found = _joined(plain, terms, [("tf", "count(*)"), ("idf", f"any_value(__v.{_WEIGHT})")])
         # The unknown term's weight is the same for all rows: it stays outside the join.
-        entry = "struct_pack(index := e.index, value := e.tf / _s.n * coalesce(e.idf, _s.u))"
+        entry = "struct_pack(index := __e.index, value := __e.tf / _s.n * coalesce(__e.idf, _s.u))"
         parts = f"struct_pack(f := {found}, n := len({plain}), u := {unknown})"
-        weighted = f"list_transform([{parts}], lambda _s: list_transform(_s.f, lambda e: {entry}))[1]"
+        weighted = f"list_transform([{parts}], lambda _s: list_transform(_s.f, lambda __e: {entry}))[1]"
         return call.guarded(0, TEXTS, weighted)
 
     window = _tf_idf_window(x, ranked.format(_documents_window(x)))
@@ -276,11 +276,11 @@ def tf_idf(call: Call) -> Analytic:
 
 
 def _tf_idf_window(x: str, ranked: str) -> str:
-    kept = f"list_sort(list_transform({ranked}, lambda e: struct_pack(k := e.k, n := -e.n)))"
-    idf = "list_transform(_s, lambda e: ln(1 + _d / (1.0 + e.n)))"
-    body = _counted("e.value / len(_x) * coalesce(_w[e.key], coalesce(list_avg(_w), ln(1 + _d)))")
+    kept = f"list_sort(list_transform({ranked}, lambda __e: struct_pack(k := __e.k, n := -__e.n)))"
+    idf = "list_transform(_s, lambda __e: ln(1 + _d / (1.0 + __e.n)))"
+    body = _counted("__e.value / len(_x) * coalesce(_w[__e.key], coalesce(list_avg(_w), ln(1 + _d)))")
     inner = _in_array(x, "list_position(_v, t)", body)
-    weighted = let(idf, "_w", let("list_transform(_s, lambda e: e.k)", "_v", inner))
+    weighted = let(idf, "_w", let("list_transform(_s, lambda __e: __e.k)", "_v", inner))
     return let(f"count({x}) OVER ()", "_d", let(kept, "_s", weighted))
 
 

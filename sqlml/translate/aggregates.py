@@ -149,8 +149,8 @@ def _top_count(c: Call) -> exp.Expression:
         "array_slice(list_transform(list_sort(list_transform(list_concat(map_entries(histogram({0})),"
         " CASE WHEN count(*) > count({0}) THEN [struct_pack(key := cast_to_type(NULL, any_value({0})),"
         " value := CAST(count(*) - count({0}) AS UBIGINT))] ELSE [] END),"
-        " lambda e: struct_pack(n := -CAST(e.value AS BIGINT), v := e.key))),"
-        " lambda e: struct_pack(value := e.v, count := -e.n)), 1, {1})"
+        " lambda __e: struct_pack(n := -CAST(__e.value AS BIGINT), v := __e.key))),"
+        " lambda __e: struct_pack(value := __e.v, count := -__e.n)), 1, {1})"
     )
     return tag(template(text, c.args[0], c.args[1]), "array")
 
