@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
@@ -175,4 +176,46 @@ def test_series_that_are_fitted_by_a_query(con: sqlml.Connection) -> None:
         con.execute(
             "SELECT * FROM AI.FORECAST(TABLE s, data_col => 'v', timestamp_col => 'day', id_cols => ['id'], horizon => 3)"
         )
+    works(con)
+
+
+def test_waiting_for_threads_lasts_until_they_need_the_connection_no_more(con: sqlml.Connection) -> None:
+    """A job says that it is done before its thread has told us, for which the thread needs the connection's lock."""
+    first: Future[None] = Future()
+    second: Future[None] = Future()
+    told: list[str] = []
+
+    def work() -> None:
+        time.sleep(0.1)
+        second._state = "FINISHED"  # as `set_result` does before it calls anybody
+        first.set_result(None)
+        time.sleep(0.2)
+        told.append("second")
+        second._invoke_callbacks()  # type: ignore[attr-defined]
+
+    thread = threading.Thread(target=work, daemon=True)
+    with con._database.lock:
+        thread.start()
+        con._database.wait([first, second])
+        assert told == ["second"]
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_parallel_trials_end_together(con: sqlml.Connection) -> None:
+    """Those beside the one that hears it need the connection until they hear it too."""
+    asked: list[Progress] = []
+
+    def tell(event: Progress) -> None:
+        if event.stage == "trial" and event.step is not None and event.step >= 5 and not asked:
+            asked.append(event)
+            con.interrupt()
+
+    con.listen(tell)
+    with pytest.raises(Cancelled, match="4 finished trials were kept"):
+        con.execute(
+            "CREATE MODEL m OPTIONS(model_type='logistic_reg', input_label_cols=['y'], num_trials=12,"
+            " max_parallel_trials=4, l2_reg=HPARAM_RANGE(0, 5)) AS SELECT x, IF(y > 3, 'a', 'b') AS y FROM t"
+        )
+    assert con.execute("SELECT COUNT(*) FROM ML.TRIAL_INFO(MODEL m)").fetchall() == [(4,)]
     works(con)

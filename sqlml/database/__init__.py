@@ -325,15 +325,19 @@ class Database:
     def wait(self, jobs: Sequence[Future[Any]]) -> None:
         """Wait for work in other threads, and let them use the connection meanwhile."""
         turn = threading.Condition(self.lock)
+        left = len(jobs)
 
         def done(job: Future[Any]) -> None:
+            nonlocal left
             with turn:
+                left -= 1
                 turn.notify_all()
 
         for job in jobs:
             job.add_done_callback(done)
         with turn:
-            turn.wait_for(lambda: all(job.done() for job in jobs))
+            # A job is done before this is called, and its thread cannot end before it has had the lock.
+            turn.wait_for(lambda: left == 0)
 
     # ------------------------------------------------------------ transactions
 

@@ -141,6 +141,7 @@ def run_trials(attempt: Attempt, run: Run) -> Outcome:
             numbers = range(len(found) + 1, len(found) + len(points) + 1)
             jobs = [(n, p, TrialRun(run, n, story, options.hparam_tuning_pruning, run.max_iterations)) for n, p in
                     zip(numbers, points, strict=True)]  # fmt: skip
+            futures: list[Future[_Made]] = []
             try:
                 if parallel == 1:
                     made = [_trial(attempt, *job) for job in jobs]
@@ -149,6 +150,8 @@ def run_trials(attempt: Attempt, run: Run) -> Outcome:
                     attempt.wait(futures)
                     made = [f.result() for f in futures]
             except (Cancelled, KeyboardInterrupt):
+                run.cancel()  # the trials beside it end at their next report; until then they need the connection
+                attempt.wait(futures)
                 if not any(m.trial.status == "SUCCEEDED" for m in found):
                     raise
                 cut = f"the statement was cancelled. The {len(found)} finished trials were kept."
