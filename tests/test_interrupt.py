@@ -219,3 +219,15 @@ def test_parallel_trials_end_together(con: sqlml.Connection) -> None:
         )
     assert con.execute("SELECT COUNT(*) FROM ML.TRIAL_INFO(MODEL m)").fetchall() == [(4,)]
     works(con)
+
+
+def test_rows_that_a_training_reads(con: sqlml.Connection) -> None:
+    """A stream tells of an interrupt in words of its own."""
+    stream = con._database.stream("SELECT a.x FROM t AS a, t AS b, t AS c, t AS d")
+    assert stream is not None
+    con.interrupt()
+    with pytest.raises(Cancelled):
+        while stream.next() is not None:
+            pass
+    stream.close()
+    works(con)

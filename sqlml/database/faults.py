@@ -56,6 +56,8 @@ def translated() -> Iterator[None]:
             raise
         raise KeyboardInterrupt from None
     except OSError as error:
+        if "Interrupted!" in str(error):  # a stream's word for an interrupt
+            raise errors.Cancelled("the statement was cancelled.") from None
         raise errors.OperationalError(bare_sentence(str(error))) from None
 
 

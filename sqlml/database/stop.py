@@ -81,6 +81,6 @@ class Stop:
         """A query of DuckDB in here hears it by itself."""
         try:
             yield
-        except duckdb.InterruptException:
+        except (duckdb.InterruptException, OSError):  # a stream says so by an OSError
             self.heard()
             raise
