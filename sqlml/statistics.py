@@ -19,6 +19,8 @@ from sqlml.schema import Column, Type, quote_literal, quote_name
 
 #: Medians and profiles are of all rows up to so many, then of a sample of about so many, chosen by content.
 EXACT_ROWS, SAMPLE_ROWS = 200_000, 100_000
+#: Equal rows are chosen together: a sample with fewer different ones than this may be far from the whole.
+DIFFERENT = 2_000
 #: Products around a centre farther from the mean than so many deviations would lose digits.
 _FAR = 100.0
 
@@ -190,11 +192,17 @@ def sample_of(relation: LocalRelation, columns: Sequence[Column], rows: int) -> 
         return relation
     every = 1 + rows // SAMPLE_ROWS
     names = [quote_name(c.name) for c in columns]
-    part = relation.where(f"hash({', '.join(names[:2])}) % {every} = 0")
-    kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")
-    sample = LocalRelation(relation.database, kept, tuple(columns))
+    # The hash of all columns costs as much as a scan: that of two will do where they tell rows apart.
+    for chosen in dict.fromkeys((", ".join(names[:2]), ", ".join(names))):
+        part = relation.where(f"hash({chosen}) % {every} = 0")
+        kept = relation.database.snapshot(f"SELECT {', '.join(names)} FROM {part.sql()}")
+        sample = LocalRelation(relation.database, kept, tuple(columns))
+        n, different = sample.aggregate(["count(*)", f"approx_count_distinct(hash({chosen}))"])
+        if n > rows // every // 20 and different > min(n // 2, DIFFERENT):
+            return sample
+        relation.database.drop_snapshot(kept)
     # Rows that differ too little to choose among them are all read.
-    return sample if sample.count() > rows // every // 20 else relation
+    return relation
 
 
 def medians_of(sample: LocalRelation, columns: Sequence[Column]) -> dict[str, float | None]:

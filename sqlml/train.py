@@ -162,6 +162,7 @@ def train(session: Session, plan: CreatePlan, relation: LocalRelation, run: Run)
     training = TrainingData(
         parts.train, parts.evaluation, design, label, weight, train_rows, columns, plan.previous, session.fidelity,
         plan.given, _extra(session, plan), _device(session), products=_of_training(products, parts),
+        sample=sample if sample is not relation and transform is None and parts.evaluation is None else None,
     )  # fmt: skip
     searched = bool(plan.dimensions) or isinstance(plan.model, AutoMl)
     state = None if searched else plan.model.train(training, plan.options, run)

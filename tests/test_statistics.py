@@ -9,7 +9,7 @@ import sqlml
 from sqlml.encode import number_features
 from sqlml.models.linear import LinearReg
 from sqlml.relation import LocalRelation, Remainder
-from sqlml.statistics import Products, number_statistics, statistics_with_products
+from sqlml.statistics import Products, number_statistics, sample_of, statistics_with_products
 
 ROWS = 25_000
 TABLE = f"""
@@ -112,3 +112,22 @@ def test_training_uses_the_products(con: sqlml.Connection, monkeypatch: pytest.M
     assert con.execute("SELECT mean_squared_error FROM ML.EVALUATE(MODEL m)").fetchone()[0] == pytest.approx(
         4.0, abs=0.1
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "sampled"),
+    [("x", True), ("g", True), ("g, g + 1 AS h", True), ("g, h % 2 AS h", True), ("g % 9 AS g, h % 2 AS h", False)],
+)
+def test_a_sample_stands_for_all_rows(con: sqlml.Connection, first: str, sampled: bool) -> None:
+    """Rows are chosen by content: two columns of few values choose few contents, so that all columns must."""
+    rows = 300_000
+    last = "" if not sampled else ", x AS z"
+    query = (
+        f"SELECT {first}{last} FROM (SELECT i % 40 AS g, i // 40 AS h, sin(i * 0.7) AS x FROM range({rows}) AS r(i))"
+    )
+    relation = relation_of(con, query)
+    sample = sample_of(relation, relation.columns, rows)
+    assert (sample is not relation) is sampled
+    (number,) = sample.aggregate(["avg(g)" if "g" in first else "avg(x)"])
+    (expected,) = relation.aggregate(["avg(g)" if "g" in first else "avg(x)"])
+    assert number == pytest.approx(expected, abs=0.25)

@@ -68,6 +68,7 @@ class TrainingData:
         device: SET sqlml.device: "auto", "cpu" or "cuda".
         shared: what the trials of one tuning share; None for a single training.
         products: sums of the products of the training rows' numbers, when `Model.takes_products` wanted them.
+        sample: a copy of some of the training rows, chosen by their content, when they are many; or None.
     """
 
     train: Relation
@@ -84,6 +85,7 @@ class TrainingData:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     shared: Shared | None = None
     products: Products | None = None
+    sample: Relation | None = None
 
     def once(self, key: str, make: Callable[[], T]) -> T:
         """A value made from the rows alone, whatever is tuned: the trials of one tuning share it."""

@@ -39,11 +39,11 @@ from sqlml.models.blocks import categories, decode
 from sqlml.models.kmeans_rows import (
     QUANTILE_ROWS,
     cached,
-    content_sample,
     cut_of,
     first_centers,
     order_statistics,
     packed,
+    quantile_sample,
     share_of,
     slices,
     training_rows,
@@ -281,7 +281,7 @@ def _quantiles(data: TrainingData, kept: Sequence[Packed] | None, centers: F64, 
         return order_statistics(everything())
     if kept is not None:
         return order_statistics((values(share_of(p.rows(), every)) for p in kept), everything)
-    some = training_rows(content_sample(data, QUANTILE_ROWS), data.design, moves)
+    some = training_rows(quantile_sample(data), data.design, moves)
     return order_statistics((values(rows) for rows in some), everything)
 
 

@@ -103,6 +103,11 @@ def content_sample(data: TrainingData, rows: int, seed: int = 0) -> Relation:
     return data.train.where(f"{_content(data.design, seed)} < {below}::UBIGINT")
 
 
+def quantile_sample(data: TrainingData) -> Relation:
+    """Rows whose quantiles stand for all rows': the copied sample where there is one."""
+    return content_sample(data, QUANTILE_ROWS) if data.sample is None else data.sample
+
+
 def first_centers(data: TrainingData, options: Any, run: Run, geo: Geometry) -> F64:
     """(k, width): where the iterations start. Raises `DataError` when there are too few rows."""
     if data.previous is not None:

@@ -32,7 +32,7 @@ from sqlml.models.base import (
 from sqlml.models.blocks import Block, decode, dense_width, read
 from sqlml.models.glm import linear_score
 from sqlml.models.kmeans import ACCEPTS
-from sqlml.models.kmeans_rows import QUANTILE_ROWS, content_sample, cut_of, order_statistics, share_of, training_rows
+from sqlml.models.kmeans_rows import QUANTILE_ROWS, cut_of, order_statistics, quantile_sample, share_of, training_rows
 from sqlml.models.moments import BlockGram, Layout, known_moments, layout, linear_predictor, sql_moments, with_levels
 from sqlml.models.networks import arguments, list_array
 from sqlml.models.shared_options import ExampleOptions
@@ -306,7 +306,7 @@ def _quantiles(data: TrainingData, lay: Layout, found: Components, rows: tuple[R
     if rows is not None:
         kept = (Block(r.X.astype(np.float64, copy=False), r.codes, {}) for r in rows)
         return order_statistics(errors(kept), everything)
-    return order_statistics(errors(read(content_sample(data, QUANTILE_ROWS), data.design)), everything)
+    return order_statistics(errors(read(quantile_sample(data), data.design)), everything)
 
 
 # ---------------------------------------------------------------- results
