@@ -77,8 +77,12 @@ def quantile_thresholds(counts: ScoreCounts, parts: int = 100) -> F64:
 
 
 def curve(counts: ScoreCounts, thresholds: F64) -> tuple[I64, I64, I64, I64]:
-    """(tp, fp, tn, fn), each (t,): a row is predicted positive when its score is above the threshold."""
-    above = np.searchsorted(counts.score, thresholds, side="right")
+    """(tp, fp, tn, fn), each (t,): a row is predicted positive when its score is the threshold or above.
+
+    A recorded answer of the service has 1 true positive in the row of the highest threshold: the row that has this
+    score counts, so every threshold that is a score has a precision.
+    """
+    above = np.searchsorted(counts.score, thresholds, side="left")
     positives = np.concatenate([np.cumsum(counts.positives[::-1])[::-1], [0.0]])
     negatives = np.concatenate([np.cumsum(counts.negatives[::-1])[::-1], [0.0]])
     tp, fp = positives[above], negatives[above]

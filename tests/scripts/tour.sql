@@ -73,7 +73,7 @@ sex | NULL | NULL | NULL | NULL | NULL | 3 | 8 | NULL
 SELECT COUNT(*) AS n, MIN(recall) AS lo, MAX(recall) AS hi FROM ML.ROC_CURVE(MODEL d.sex)
 ---
 n | lo | hi
-101 | 0 | 1
+101 | 0.00595238 | 1
 
 
 
