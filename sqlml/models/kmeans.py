@@ -279,7 +279,7 @@ def _quantiles(data: TrainingData, kept: Sequence[Packed] | None, centers: F64, 
 
     if every == 1:
         return order_statistics(everything())
-    if kept is not None:
+    if kept is not None and data.sample is None:
         return order_statistics((values(share_of(p.rows(), every)) for p in kept), everything)
     some = training_rows(quantile_sample(data), data.design, moves)
     return order_statistics((values(rows) for rows in some), everything)
