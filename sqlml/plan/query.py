@@ -133,7 +133,8 @@ class Planner:
             from sqlml.grammar.calls import TABLE_FUNCTIONS
 
             if call.name in TABLE_FUNCTIONS:
-                raise NotSupportedError(f"{call.name} is not available here.", span=call.name_span)
+                text = f"{call.name} is not available here: it asks a hosted model."
+                raise NotSupportedError(text, span=call.name_span)
             hint = did_you_mean(call.name, FUNCTIONS)
             raise NameError(f"{call.name} is not a function.", span=call.name_span, hint=hint)
         try:

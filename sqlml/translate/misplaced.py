@@ -12,6 +12,12 @@ from sqlml.errors import Error, NotSupportedError, ParseError, Span, did_you_mea
 _BEGINS = frozenset("SELECT WITH CREATE INSERT UPDATE DELETE MERGE DROP ALTER DECLARE CALL EXECUTE EXPORT".split())
 _CLAUSES = ("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "QUALIFY", "UNION", "WINDOW")
 _MADE = ("MODEL", "TABLE", "VIEW", "SCHEMA", "FUNCTION", "PROCEDURE")
+#: Words between the name of what is created and its query.
+_HEAD = frozenset(
+    "IF NOT EXISTS AS OPTIONS PARTITION CLUSTER BY DEFAULT COLLATE LIKE COPY CLONE RETURNS LANGUAGE".split()
+)
+#: No comma can stand behind these.
+_NO_COMMA = frozenset(("AS", "TABLE", "VIEW", "BY", "ON", "AND", "OR", "NOT", "SELECT", *_CLAUSES))
 #: What the grammar leaves in the place of a table function.
 _PLACEHOLDER = re.compile(r"^__[mv]\d+$")
 Place = Callable[[Token], Span]
@@ -40,21 +46,53 @@ def misplaced(tokens: Sequence[Token], at: int, place: Place) -> Error:
         return NotSupportedError(f"{name} is not available.", span=span)
     if word == "AS" and _called(tokens, at - 1) in ("CAST", "SAFE_CAST"):
         return ParseError(f"{text} is not a type that is known here.", span=span)
-    if text.upper() in _BEGINS and before.line != token.line:
+    if text.upper() in _BEGINS and (before.line != token.line or text.upper() in ("CREATE", "INSERT", "DECLARE")):
         return ParseError(sentence, span=span, hint="end the statement before it with a semicolon.")
-    if _word_like(token) and (_word_like(before) or word == ")") and word not in ("AS", "FROM"):
-        return ParseError(sentence, span=span, hint="a comma may be missing before it.")
+    if word in ("GROUP", "ORDER", "PARTITION", "CLUSTER"):
+        return ParseError(f"{before.text} must be followed by BY.", span=place(before))
+    if _word_like(token) and (_word_like(before) or word == ")"):
+        near = did_you_mean(text.upper(), _CLAUSES) if text.upper() not in _CLAUSES else None
+        if near or (word not in _NO_COMMA and text.upper() != "AS"):
+            return ParseError(sentence, span=span, hint=near or "a comma may be missing before it.")
     return ParseError(sentence, span=span)
 
 
+def query_of(tokens: Sequence[Token]) -> list[Token]:
+    """The query of CREATE TABLE or VIEW ... AS; empty when there is none."""
+    depth = 0
+    for i, token in enumerate(tokens[:-1]):
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.text.upper() == "AS":
+            return list(tokens[i + 1 :]) if tokens[i + 1].text.upper() in ("SELECT", "WITH", "(") else []
+    return []
+
+
 def not_created(tokens: Sequence[Token], place: Place) -> Error:
-    """The error for a CREATE of nothing that is known."""
+    """The error for a CREATE that is not understood, its query apart."""
     at = 3 if tokens[1].text.upper() == "OR" and len(tokens) > 3 and tokens[2].text.upper() == "REPLACE" else 1
     if tokens[1].text.upper() == "OR" and at == 1 and len(tokens) > 2:
         hint = did_you_mean(tokens[2].text.upper(), ("REPLACE",))
         return ParseError("OR must be followed by REPLACE.", span=place(tokens[2]), hint=hint)
+    made = next((i for i in range(at, min(at + 3, len(tokens))) if tokens[i].text.upper() in _MADE), None)
+    if made is not None:
+        return _unknown_clause(tokens, made, place)
     hint = did_you_mean(tokens[at].text.upper(), _MADE)
     return ParseError(f"CREATE must be followed by {', '.join(_MADE)}.", span=place(tokens[at]), hint=hint)
+
+
+def _unknown_clause(tokens: Sequence[Token], made: int, place: Place) -> Error:
+    """The error for CREATE TABLE or its like, whose name `tokens[made]` is followed by something unknown."""
+    what, depth = tokens[made].text.upper(), 0
+    for i in range(made + 1, len(tokens)):
+        text = tokens[i].text
+        depth += {"(": 1, ")": -1}.get(text, 0)
+        # A name may be several tokens, with nothing between them.
+        begins = i > made + 1 and _word_like(tokens[i]) and tokens[i].start > tokens[i - 1].end + 1
+        if depth == 0 and begins and text.upper() not in _HEAD:
+            hint = did_you_mean(text.upper(), [w for w in _HEAD if len(w) > 2])
+            return ParseError(f"{text} must not stand here.", span=place(tokens[i]), hint=hint)
+    hint = f"CREATE {what} name AS SELECT ..." if what in ("TABLE", "VIEW") else None
+    return ParseError(f"CREATE {what} is not complete.", span=place(tokens[made]), hint=hint)
 
 
 def _word_like(token: Token) -> bool:

@@ -24,7 +24,7 @@ from sqlglot.tokens import Token, TokenType
 from sqlml.errors import Error, NotSupportedError, ParseError, Span
 from sqlml.translate.altered import reduced
 from sqlml.translate.literals import decode
-from sqlml.translate.misplaced import MARK, misplaced, not_created
+from sqlml.translate.misplaced import MARK, misplaced, not_created, query_of
 
 _NOT_CALLS = frozenset(
     """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
@@ -211,6 +211,8 @@ class Reader:
                     "ALTER must have one action that is known here.", span=self._token_span(tokens[0])
                 )
             if word == "CREATE" and len(tokens) > 1:
+                if query := query_of(tokens):
+                    self._parse(query, sql, None)  # sqlglot gives up on the whole, and says of the query why
                 raise not_created(tokens, self._token_span)
             raise ParseError(f"{word} must begin a statement that is known here.", span=self._token_span(tokens[0]))
         self._name_paths(found[0], tokens)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from sqlml.errors import NameError, did_you_mean
+from sqlml.errors import NameError, NotSupportedError, did_you_mean
 from sqlml.translate import expressions, queries, statements, types
 from sqlml.translate.build import to_duckdb
 from sqlml.translate.context import Context, take_apart
@@ -19,6 +19,13 @@ from sqlml.translate.functions import translate_call
 from sqlml.translate.misplaced import MARK
 
 Rule = Callable[[exp.Expression, Context], exp.Expression]
+#: Functions of the service's hosted models that stand in expressions.
+HOSTED = frozenset(
+    "AI." + name
+    for name in (
+        "GENERATE GENERATE_BOOL GENERATE_INT GENERATE_DOUBLE IF SCORE CLASSIFY EMBED SIMILARITY AGG COUNT_TOKENS"
+    ).split()
+)
 
 RULES: dict[type[exp.Expression], Rule] = {
     **expressions.RULES,
@@ -79,6 +86,8 @@ def _ml(whole: exp.Expression, call: exp.Expression, context: Context) -> exp.Ex
     new = context.scalar(whole) if context.scalar else None
     if new is None:
         name = str(call.this)
+        if name in HOSTED:
+            raise NotSupportedError(f"{name} is not available here: it asks a hosted model.", span=context.span(call))
         raise NameError(
             f"{name} is not a function that is known here.",
             span=context.span(call),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from sqlml.errors import NotSupportedError
+from sqlml.errors import NotSupportedError, ParseError
 from sqlml.translate.build import cast
 from sqlml.translate.context import Context
 from sqlml.translate.descriptions import FIELD, clauses, column_options, comment, description, probe, set_options
@@ -38,6 +38,9 @@ def _create(node: exp.Expression, context: Context) -> exp.Expression:
     if kind == "TABLE":
         _source(node, like)
         _type_nulls(node.args.get("expression"))
+    if kind in ("TABLE", "VIEW") and node.args.get("expression") is None and not isinstance(node.this, exp.Schema):
+        rule = "columns or AS and a query" if kind == "TABLE" else "AS and a query"
+        raise ParseError(f"CREATE {kind} must go on with {rule} after the name.", span=context.span(node.this))
     if isinstance(node.this, exp.Schema):
         for part in node.this.expressions:
             _refuse_enforced(part, context)

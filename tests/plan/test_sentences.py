@@ -53,6 +53,23 @@ CASES = [
     ("SELECT CAST(x AS foo) FROM d.t", "foo is not a type that is known here.", "foo"),
     ("SELECT UNNEST(r) FROM d.t", "UNNEST must stand in FROM.", "UNNEST"),
     ("SELECT * FROM VECTOR_SEARCH(TABLE d.t, 'x', TABLE d.t)", "VECTOR_SEARCH is not available.", "d.t"[:1]),
+    ("SELECT AI.GENERATE_BOOL('is it?')", "AI.GENERATE_BOOL is not available here: it asks a hosted model.", "AI.GEN"),
+    ("SELECT ai.generate_bul('is it?')", "AI.GENERATE_BUL is not a function that is known here.", "ai.gen"),
+    ("CREATE TABLE u AS SELECT x FRM d.t", "FRM must not stand here.", "FRM"),
+    (
+        "CREATE VIEW u AS\nSELECT x FROM d.t\n\nCREATE TABLE z AS SELECT 1 AS q",
+        "CREATE must not stand here.",
+        "CREATE T",
+    ),
+    ("INSERT INTO d.t (x) VALUES (1) CREATE TABLE z AS SELECT 1 AS q", "CREATE must not stand here.", "CREATE T"),
+    ("CREATE TABLE u OPTION(description='a') AS SELECT 1 AS x", "OPTION must not stand here.", "OPTION"),
+    ("CREATE TABLE p-1.d.u FOO 3 AS SELECT 1 AS x", "FOO must not stand here.", "FOO"),
+    ("CREATE TABLE IF NOT EXIST u AS SELECT 1 AS x", "EXIST must not stand here.", "EXIST"),
+    ("CREATE TABLE d.u", "CREATE TABLE must go on with columns or AS and a query after the name.", "d.u"),
+    ("CREATE VIEW u AS", "CREATE VIEW must go on with AS and a query after the name.", "u AS"),
+    ("CREATE TABLE AS SELECT 1 AS x", "AS must not stand here.", "AS SEL"),
+    ("SELECT x FROM d.t GROUP x", "GROUP must be followed by BY.", "GROUP"),
+    ("SELECT x FROM d.t WHERE x = 1 GRUP BY x", "GRUP must not stand here.", "GRUP"),
     ("SELECT * FROM ML.PREDICT(MODEL d.m, TABLE d.t, STRUCT(JSON 'a' AS k))", "'a' is not a valid JSON.", "JSON 'a'"),
 ]
 
