@@ -8,8 +8,11 @@ service documents.
 
 from __future__ import annotations
 
+import datetime
+import functools
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,57 +21,9 @@ import numpy as np
 
 from sqlml.kernels import holidays_us
 from sqlml.kernels.changes import robust_scale, running_median
+from sqlml.kernels.regions import GROUPS, REGIONS
 from sqlml.kernels.types import F64, I64, Bool
 
-#: Country codes of HOLIDAY_REGION, by the groups that stand for several of them.
-GROUPS: dict[str, tuple[str, ...]] = {
-    "NA": ("US", "CA", "MX"),
-    "JAPAC": ("AU", "CN", "HK", "ID", "IN", "JP", "KR", "MY", "NZ", "PH", "SG", "TH", "TW", "VN"),
-    "EMEA": (
-        *(
-            "AE",
-            "AT",
-            "BE",
-            "CH",
-            "CZ",
-            "DE",
-            "DK",
-            "DZ",
-            "EE",
-            "EG",
-            "ES",
-            "FI",
-            "FR",
-            "GB",
-            "GR",
-            "HU",
-            "IE",
-        ),
-        *(
-            "IL",
-            "IR",
-            "IT",
-            "LV",
-            "MA",
-            "NL",
-            "NO",
-            "PL",
-            "PT",
-            "RO",
-            "RS",
-            "RU",
-            "SA",
-            "SE",
-            "SI",
-            "SK",
-            "TR",
-        ),
-        *("UA", "ZA"),
-    ),
-    "LAC": ("AR", "BR", "CL", "CO", "EC", "MX", "PE", "VE"),
-}
-COUNTRIES = frozenset(code for group in GROUPS.values() for code in group)
-REGIONS = frozenset({"GLOBAL", "CS", *GROUPS, *COUNTRIES})
 #: Days before and after a holiday that may feel it; every other holiday has one of each.
 WINDOWS = {"christmas": (10, 1), "thanksgiving": (3, 5)}
 THRESHOLD = 3.0
@@ -141,22 +96,41 @@ def calendar(rows: Iterable[tuple[str, str, int, int, int]]) -> Calendar:
     )
 
 
-def builtin(regions: Sequence[str], first_year: int, last_year: int) -> Calendar:
+def builtin(regions: Sequence[str], first_year: int, last_year: int, *, grouped: bool = False) -> Calendar:
     """The holidays of regions, each year from first to last.
+
+    Args:
+        grouped: the holidays of a group of countries are listed under the group, once each, instead of under the
+            countries.
 
     Raises:
         ValueError: an unknown region (regions are case-sensitive).
     """
     rows: list[tuple[str, str, int, int, int]] = []
-    years = range(first_year, last_year + 1)
+    years = range(max(1, first_year), min(9999, last_year) + 1)
     for region in regions:
         if region not in REGIONS:
             raise ValueError(f"{region!r} is not a holiday region.")
         if region == "GLOBAL":
             rows += [("GLOBAL", *entry) for entry in _global(years)]
         for code in GROUPS.get(region, (region,) if region != "GLOBAL" else ()):
-            rows += [(code, *entry) for entry in _country("RS" if code == "CS" else code, years)]
+            found = _country("RS" if code == "CS" else code, years)
+            rows += [(region if grouped else code, *entry) for entry in found]
     return calendar(rows)
+
+
+def is_builtin(region: str, name: str, day: int) -> bool:
+    """Whether a day, counted from 1970-01-01, is a built-in holiday of that name in the region."""
+    if region not in REGIONS:
+        return False
+    year = datetime.date.fromordinal(datetime.date(1970, 1, 1).toordinal() + day).year
+    return (name, day) in _of_year(region, year)
+
+
+@functools.lru_cache(maxsize=1000)
+def _of_year(region: str, year: int) -> frozenset[tuple[str, int]]:
+    found = builtin([region], year, year)
+    return frozenset(zip(found.name, found.day.tolist(), strict=True))
 
 
 def _windowed(title: str, day: Any) -> tuple[str, int, int, int]:
@@ -173,14 +147,14 @@ def _country(code: str, years: range) -> list[tuple[str, int, int, int]]:
 
     kind = holidays.country_holidays(code).__class__
     english = next((x for x in getattr(kind, "supported_languages", ()) if x.startswith("en")), None)
-    dates = holidays.country_holidays(code, years=years, observed=False, language=english)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the years that a country's tables do not reach have no holidays
+        dates = holidays.country_holidays(code, years=years, observed=False, language=english)
     return [_windowed(title, day) for day, titles in sorted(dates.items()) for title in titles.split("; ")]
 
 
 def _global(years: range) -> list[tuple[str, int, int, int]]:
     """Days that most regions keep: New Year, Easter, Labour Day, Christmas."""
-    import datetime
-
     out = []
     for year in years:
         out += [

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from sqlml.errors import (
-    DataError,
-    NotSupportedError,
     OptionError,
     SchemaError,
     TrainingError,
@@ -23,8 +20,10 @@ from sqlml.errors import (
 )
 from sqlml.kernels import holidays, series
 from sqlml.kernels.forecasts import Forecasts
+from sqlml.kernels.regions import GROUPS, REGIONS, nearest_region
 from sqlml.kernels.workers import Chunk
 from sqlml.models.base import RegistryOptions, TrainingData
+from sqlml.models.series_holidays import calendar_of
 from sqlml.options import option
 from sqlml.progress import Run
 from sqlml.relation import Relation
@@ -45,9 +44,6 @@ CHUNK_POINTS = 20_000
 CHUNK_SERIES = 40
 #: Rows that are sorted at a time.
 SCAN_ROWS = 1_000_000
-CUSTOM_ROWS = 50_000
-CUSTOM_NAMES = 500
-LONGEST_WINDOW = 30
 
 Frequency = Literal["AUTO_FREQUENCY", "PER_MINUTE", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"]
 
@@ -220,9 +216,9 @@ def check_lengths(o: TimeSeriesOptions) -> None:
 def check_regions(o: TimeSeriesOptions) -> None:
     """The holiday regions are known. Raises `OptionError`."""
     for region in o.holiday_region or ():
-        if region not in holidays.REGIONS:
-            near = next((r for r in holidays.REGIONS if r.casefold() == region.casefold()), None)
-            hint = f"did you mean {near!r}?" if near else did_you_mean(region, sorted(holidays.REGIONS))
+        if region not in REGIONS:
+            near = nearest_region(region)
+            hint = f"did you mean {near!r}?" if near else f"write GLOBAL, {', '.join(GROUPS)}, or a country such as US."
             raise OptionError(f"HOLIDAY_REGION must be a known region. Got {region!r}.", hint=hint)
 
 
@@ -401,78 +397,6 @@ def stored_ids(table: pa.Table) -> bytes:
 def read_ids(data: bytes) -> pa.Table:
     """The table of `stored_ids`."""
     return pa.ipc.open_stream(data).read_all()
-
-
-# ---------------------------------------------------------------- holidays
-
-
-def calendar_of(o: TimeSeriesOptions, data: TrainingData, time: Column) -> holidays.Calendar:
-    """The holidays of the regions and the custom_holiday query, over the history and the horizon."""
-    custom = _custom(data, o) if "custom_holiday" in data.extra else holidays.EMPTY
-    if not o.holiday_region:
-        return custom
-    name = quote_name(time.name)
-    first, last = data.train.aggregate([f"min(year({name}::TIMESTAMP))", f"max(year({name}::TIMESTAMP))"])
-    if first is None:
-        return custom
-    step = 1 if o.data_frequency == "DAILY" else 7
-    ahead = math.ceil(o.horizon * step / 365) + 1
-    return holidays.merge(holidays.builtin(o.holiday_region, int(first), int(last) + ahead), custom)
-
-
-def _custom(data: TrainingData, o: TimeSeriesOptions) -> holidays.Calendar:
-    """The rows of the custom_holiday query, checked."""
-    relation = data.extra["custom_holiday"]
-    if o.data_frequency not in ("AUTO_FREQUENCY", "DAILY"):
-        raise NotSupportedError(f"custom holidays need daily data. DATA_FREQUENCY is {o.data_frequency}.")
-    for wanted in ("region", "holiday_name", "primary_date"):
-        if find(relation.columns, wanted) is None:
-            raise SchemaError(f"the custom_holiday query must have a column {wanted}.")
-    windows = {
-        name: f"coalesce({quote_name(name)}, 1)::BIGINT" if find(relation.columns, name) else "1"
-        for name in ("preholiday_days", "postholiday_days")
-    }
-    day = "epoch_us(primary_date::DATE::TIMESTAMP) // 86400000000"
-    table = relation.table(
-        f"region::VARCHAR AS region, holiday_name::VARCHAR AS holiday_name, {day} AS day,"
-        f" {windows['preholiday_days']} AS before, {windows['postholiday_days']} AS after FROM {{rows}} ORDER BY ALL"
-    )
-    rows = [tuple(row.values()) for row in table.to_pylist()]
-    if len(rows) > CUSTOM_ROWS or len({r[1] for r in rows}) > CUSTOM_NAMES:
-        raise DataError(f"custom_holiday must have at most {CUSTOM_ROWS} rows and {CUSTOM_NAMES} names.")
-    window: dict[tuple[str, str], tuple[int, int]] = {}
-    last: dict[tuple[str, str], int] = {}
-    for region, name, at, before, after in rows:
-        if region is None or name is None or at is None:
-            raise DataError("custom_holiday must not have NULL in region, holiday_name or primary_date.")
-        if not name.isidentifier():
-            hint = f"write {holidays.column_name(name)!r}."
-            raise DataError(f"a holiday_name must be a valid column name. Got {name!r}.", hint=hint)
-        if before < 1 or after < 1 or before + after + 1 > LONGEST_WINDOW:
-            raise DataError(
-                f"the window of {name} must have at least one day on each side and at most {LONGEST_WINDOW} in all."
-            )
-        if window.setdefault((region, name), (before, after)) != (before, after):
-            raise DataError(f"the window of {name} must be the same for all its dates.")
-        if (region, name) in last and at - before <= last[region, name]:
-            raise DataError(f"the windows of {name} must not overlap.")
-        last[region, name] = at + after
-    _refuse_nested(rows)
-    return holidays.calendar((str(r), str(n), int(a), int(b), int(c)) for r, n, a, b, c in rows)
-
-
-def _refuse_nested(rows: Sequence[tuple[Any, ...]]) -> None:
-    """Windows of different holidays of a region may overlap in part; DataError for one inside another."""
-    found = sorted((region, at - before, -(at + after), name) for region, name, at, before, after in rows)
-    for i, (region, _, end, name) in enumerate(found):
-        for other_region, begin, other_end, other in itertools.islice(found, i + 1, None):
-            if other_region != region or begin > -end:
-                break
-            if -other_end <= -end and other != name:
-                raise DataError(
-                    f"the window of the custom holiday {other} must not lie inside that of {name}.",
-                    hint="change the days before and after one of them, so that they overlap in part or not at all.",
-                )
 
 
 def reserved(o: TimeSeriesOptions) -> tuple[str, ...]:

@@ -320,8 +320,20 @@ def _check_model(plan: CreatePlan, given: Mapping[str, Given]) -> None:
         if error.span is None:
             word = error.message.split(" ", 1)[0].lower()
             column = next((s for n, s in plan.spans.items() if n.upper() in error.message.split()), None)
-            error.span = plan.spans.get(word) or column or plan.query_span
+            value = _refused_value(error.message, given.get(word), plan.planner.text)
+            error.span = value or plan.spans.get(word) or column or plan.query_span
         raise
+
+
+def _refused_value(message: str, item: Given | None, text: str) -> Span | None:
+    """Where the value stands that the sentence ends with ("... Got 'x'."), alone or in an array or tuple."""
+    said = re.search(r"Got (\S+)\.$", message)
+    if said is None or item is None or item.value_span is None:
+        return None
+    place = item.value_span
+    written = re.escape(said[1].strip("'"))
+    found = re.search(rf"""(?<![\w.])(['"]?){written}\1(?![\w.])""", text[place.start : place.end], re.IGNORECASE)
+    return None if found is None else Span(place.start + found.start(), place.start + found.end())
 
 
 def _check_features(plan: CreatePlan, columns: tuple[Column, ...]) -> None:

@@ -7,14 +7,19 @@ the public tables that tutorials use are among them.
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlml.errors import InterfaceError, NameError, OperationalError, Span
+from sqlml.kernels import holidays
+from sqlml.kernels.regions import REGIONS
 from sqlml.schema import quote_literal, quote_path, same_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from sqlml.plan.session import Session
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
@@ -33,6 +38,8 @@ _OBJECTS = {
     "polars": ("DataFrame", "LazyFrame"),
     "pyarrow": ("Table", "RecordBatch", "RecordBatchReader", "FileSystemDataset", "InMemoryDataset", "UnionDataset"),
 }
+#: First and last year of the table of built-in holidays.
+HOLIDAY_YEARS = (1990, 2050)
 _MEASURES = ("culmen_length_mm", "culmen_depth_mm", "flipper_length_mm", "body_mass_g")
 
 
@@ -45,8 +52,32 @@ class _Shipped:
         self.sql = f"(SELECT * FROM read_csv({path}, header = true, types = {{{types}}}))"
 
 
+class _Made:
+    """A table of the package that is computed when it is first read."""
+
+    def __init__(self, make: Callable[[], pa.Table]):
+        self.table = functools.cache(make)
+
+
+def _holidays() -> pa.Table:
+    """The built-in holidays of all regions, as the service's public table has them."""
+    import pyarrow as pa
+
+    days = holidays.builtin(sorted(REGIONS - {"CS"}), *HOLIDAY_YEARS, grouped=True)
+    return pa.table(
+        {
+            "region": pa.array(days.region, pa.string()),
+            "holiday_name": pa.array(days.name, pa.string()),
+            "primary_date": pa.array(days.day, pa.int64()).cast(pa.int32()).cast(pa.date32()),
+            "preholiday_days": pa.array(days.before, pa.int64()),
+            "postholiday_days": pa.array(days.after, pa.int64()),
+        }
+    )
+
+
 #: The mounts of every connection: path -> file, table name or object.
 SHARED: dict[str, Any] = {
+    "bigquery-public-data.ml_datasets.holidays_and_events_for_forecasting": _Made(_holidays),
     "bigquery-public-data.ml_datasets.penguins": _Shipped("penguins.csv", _MEASURES),
     "bigquery-public-data.ml_datasets.iris": _Shipped(
         "iris.csv", ("sepal_length", "sepal_width", "petal_length", "petal_width")
@@ -79,7 +110,7 @@ def checked_path(path: str) -> str:
 
 def checked_source(source: Any) -> Any:
     """A source that can be read. Raises `InterfaceError` or `OperationalError`."""
-    if isinstance(source, _Shipped) or is_table_object(source):
+    if isinstance(source, (_Shipped, _Made)) or is_table_object(source):
         return source
     if not isinstance(source, str | pathlib.Path):
         kind = type(source).__name__
@@ -124,6 +155,8 @@ def reading(session: Session, source: Any) -> str:
     """SQL that reads a source."""
     if isinstance(source, _Shipped):
         return source.sql
+    if isinstance(source, _Made):
+        source = source.table()
     if not isinstance(source, str | pathlib.Path):
         return f"(SELECT * FROM {session.borrow(source)})"
     reader = _reader(str(source))

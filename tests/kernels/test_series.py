@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import norm
 
 from sqlml.errors import Cancelled
-from sqlml.kernels import changes, forecasts, holidays, intervals, reconcile, series, series_clean, workers
+from sqlml.kernels import changes, forecasts, holidays, intervals, reconcile, regions, series, series_clean, workers
 from sqlml.kernels.series_clean import DAY, HOUR, MINUTE, WEEK
 from tests.kernels.test_decompose import visits
 
@@ -180,7 +180,7 @@ def test_calendar_of_a_region():
 
 
 def test_every_region_has_holidays():
-    for region in sorted(holidays.REGIONS):
+    for region in sorted(regions.REGIONS):
         assert len(holidays.builtin([region], 2020, 2020)) > 2, region
     with pytest.raises(ValueError, match="'us'"):
         holidays.builtin(["us"], 2020, 2020)
