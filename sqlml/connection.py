@@ -8,6 +8,7 @@ statement starts.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -46,6 +47,7 @@ def connect(
     dialect: Literal["bigquery", "duckdb"] = "bigquery",
     config: Mapping[str, str] | None = None,
     mounts: Mapping[str, Any] | None = None,
+    timesfm: str | os.PathLike[str] | None = None,
 ) -> Connection:
     """Open a DuckDB file, or ":memory:", with BigQuery ML in it.
 
@@ -56,10 +58,18 @@ def connect(
         dialect: the language of queries, GoogleSQL or DuckDB's own.
         config: DuckDB settings, such as {"memory_limit": "1GB"}.
         mounts: BigQuery path -> file, table name or object that stands for it; see `Connection.mount`.
+        timesfm: weights of TimesFM for AI.FORECAST, AI.EVALUATE and AI.DETECT_ANOMALIES: model.safetensors or its
+            folder.
     """
     connection = Connection(open_database(str(path), read_only=read_only, config=config))
-    connection._session.set("fidelity", fidelity, None)
-    connection._session.set("dialect", dialect, None)
+    try:
+        connection._session.set("fidelity", fidelity, None)
+        connection._session.set("dialect", dialect, None)
+        if timesfm is not None:
+            connection._session.set("timesfm", os.fspath(timesfm), None)
+    except errors.Error:
+        connection.close()
+        raise
     for name, source in (mounts or {}).items():
         connection.mount(name, source)
     return connection

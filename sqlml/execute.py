@@ -37,7 +37,7 @@ from sqlml.grammar import (
     constant,
 )
 from sqlml.grammar.lexer import Tok, tokenize
-from sqlml.grammar.nodes import Query
+from sqlml.grammar.nodes import Literal, Query
 from sqlml.plan import Planner, QueryPlan, Session, locate, plan_create
 from sqlml.plan.query import named
 from sqlml.progress import Listener
@@ -335,7 +335,8 @@ class Executor:
 
     def _set(self, statement: SetSetting) -> Result:
         value = constant(statement.value, self.parameters) if statement.value is not None else None
-        self.session.set(statement.name, value, statement.span)
+        place = statement.value.span if isinstance(statement.value, Literal) else None
+        self.session.set(statement.name, value, statement.span, place=place)
         return Result()
 
     # ------------------------------------------------------------ EXPLAIN

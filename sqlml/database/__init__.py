@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -88,6 +89,22 @@ class Database:
         """Run a statement and return its rows as Python values."""
         with self._turn():
             return self.raw.execute(sql, self._used(sql, parameters)).fetchall()
+
+    def may_read(self, path: str, inside: str = "") -> bool:
+        """Whether the settings let statements read a file, or the file `inside` a folder.
+
+        Where files are shut off, DuckDB itself decides: some folders may be left open.
+        """
+        if self.execute("SELECT current_setting('enable_external_access')")[0][0]:
+            return True
+        full = Path(path).expanduser().absolute()
+        with self.lock, self.stop.hearing():
+            self.settle()
+            try:
+                self.raw.execute("SELECT count(*) FROM glob(?)", [str(full / inside if full.is_dir() else full)])
+            except duckdb.PermissionException:
+                return False
+        return True
 
     def many(self, sql: str, rows: Sequence[Mapping[str, object]], alone: int | None = None) -> int:
         """Run a statement with each set of parameters, by name; how many rows it changed in all, or -1.

@@ -1,8 +1,8 @@
 """AI.FORECAST, AI.EVALUATE, AI.DETECT_ANOMALIES: forecasts of series without a trained model.
 
-The service answers them with TimesFM. Its weights are not part of this package and a file of weights is not run, so
-each series gets our own best univariate method, the ARIMA_PLUS pipeline of `sqlml.kernels.series`. The documented
-columns leave no room for the method's name: every call says it in a notice.
+The service answers them with TimesFM. Its weights are not part of this package: whoever has them names their path, and
+all others get our own best univariate method, the ARIMA_PLUS pipeline of `sqlml.kernels.series`. The documented
+columns leave no room for the method's name: every call says it in a notice (`sqlml.functions.univariate`).
 """
 
 from __future__ import annotations
@@ -10,29 +10,24 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from sqlml.errors import NotSupportedError, OptionError, ProgrammingError, SchemaError, notice
+from sqlml.errors import OptionError, ProgrammingError, SchemaError
 from sqlml.functions.base import Call, Computed, Source, TableFunction
 from sqlml.functions.forecast import STAMP_SQL, double_columns, numbers
 from sqlml.functions.forecast_errors import METRICS
 from sqlml.functions.series import Given, SeriesSettings, each, given_series
-from sqlml.kernels import intervals, series, workers
-from sqlml.kernels.forecasts import Forecasts
+from sqlml.functions.univariate import Forecasts, chosen, forecast
+from sqlml.kernels import series
 from sqlml.kernels.series_clean import positions
 from sqlml.kernels.types import F64, I64
 from sqlml.options import option
 from sqlml.schema import Column, find
 
-CONTEXTS = {
-    "TIMESFM 2.0": (64, 128, 256, 512, 1024, 2048),
-    "TIMESFM 2.5": (64, 128, 256, 512, 1024, 2048, 4096, 8192, 15360),
-}
-TOO_SHORT = "The time series data is too short."
 LATEST = 1024
 
 
@@ -42,8 +37,9 @@ class FoundationSettings(SeriesSettings):
 
     model: str | None = option(
         None,
-        "TimesFM 2.0 or TimesFM 2.5, the service's models; here every series gets the ARIMA_PLUS method, as a notice"
-        " says. The path of a file of weights is refused.",
+        "TimesFM 2.0 or TimesFM 2.5, the service's models, or the path of their weights: model.safetensors or its"
+        " folder. Without a path, here or in SET sqlml.timesfm, every series gets the ARIMA_PLUS method, as a notice"
+        " says.",
     )
     context_window: int | None = option(None, "Latest points that are used: 64, 128, 256 ... 15360.", low=64)
 
@@ -79,46 +75,9 @@ class AiAnomalySettings(FoundationSettings):
 # ---------------------------------------------------------------- shared
 
 
-def _context(call: Call) -> int:
-    """Points that are used at most; names the method in a notice. Raises `OptionError`, `NotSupportedError`."""
-    s: FoundationSettings = call.settings
-    name = _named(call, s.model)
-    allowed = CONTEXTS[name or "TIMESFM 2.5"]
-    if s.context_window is not None and s.context_window not in allowed:
-        listed = ", ".join(str(c) for c in allowed)
-        raise OptionError(f"CONTEXT_WINDOW must be one of {listed}. Got {s.context_window}.", span=call.span)
-    if name is None:
-        notice(f"{call.name} used the ARIMA_PLUS method.")
-    else:
-        notice(f"{call.name} used the ARIMA_PLUS method: the weights of TimesFM are not part of this package.")
-    return s.context_window or allowed[-1]
-
-
-def _named(call: Call, model: str | None) -> str | None:
-    """The model's name in capitals. Raises `OptionError`, and `NotSupportedError` for a file of weights."""
-    name = None if model is None else model.upper()
-    if name is None or model is None or name in CONTEXTS:
-        return name
-    hint = f"leave out MODEL: {call.name} then uses the ARIMA_PLUS method."
-    if any(mark in model for mark in "/\\.~:") and not name.startswith("TIMESFM "):
-        text = f"{call.name} cannot run weights from a file. Got {model!r}."
-        raise NotSupportedError(text, span=call.span, hint=hint)
-    raise OptionError(f"MODEL must be one of TimesFM 2.0, TimesFM 2.5. Got {model!r}.", span=call.span, hint=hint)
-
-
-def _settings(call: Call, horizon: int) -> series.Settings:
-    return series.Settings(horizon=horizon, fidelity=call.context.fidelity)
-
-
 def _latest(given: Given, context: int) -> list[tuple[I64, F64]]:
     """The latest points of every series."""
     return [(t[-context:], y[-context:]) for t, y in each(given)]
-
-
-def _fit(call: Call, found: Sequence[tuple[I64, F64]], settings: series.Settings) -> Forecasts:
-    chunks = (workers.Chunk(t, y, np.array([0, len(t)], np.int64)) for t, y in found)
-    record = workers.fit_all(chunks, settings, report=lambda done: call.context.database.stop.check())
-    return replace(record, error=tuple(TOO_SHORT if "too short" in e else e for e in record.error))
 
 
 def _source(call: Call, name: str) -> Source | None:
@@ -148,10 +107,6 @@ def _moment(call: Call, value: object, name: str) -> int:
     return round(zoned.timestamp() * 1_000_000)
 
 
-def _z(call: Call, level: float) -> float:
-    return intervals.half_width(level, exact=call.context.fidelity == "best")
-
-
 def _ids(call: Call, source: Source) -> tuple[Column, ...]:
     found = [find(source.columns, n) for n in call.settings.id_cols or ()]
     return tuple(c for c in found if c is not None)
@@ -162,7 +117,7 @@ def _ids(call: Call, source: Source) -> tuple[Column, ...]:
 
 def _forecast(call: Call) -> Computed:
     s: AiForecastSettings = call.settings
-    context = _context(call)
+    method = chosen(call)
     end = None
     if s.forecast_end_timestamp is not None:
         if "horizon" in call.given:
@@ -179,13 +134,11 @@ def _forecast(call: Call) -> Computed:
 
     def compute() -> pa.Table:
         given = read()
-        found = _latest(given, context)
+        found = _latest(given, method.context)
         steps = [s.horizon if end is None else _steps_until(t, y, end) for t, y in found]
-        record = _fit(call, found, _settings(call, max([1, *steps])))
-        rows = _forecast_rows(call, record, steps, s)
-        which, past, times, values, errors, status = rows
-        known = ~np.isnan(errors)
-        width = _z(call, s.confidence_level) * errors
+        record = forecast(call, method, found, steps)
+        which, past, times, values, low, high, status = _forecast_rows(record, steps, s)
+        known = ~np.isnan(low)
         arrays: list[Any] = list(given.id_arrays(which).values())
         stamped = pa.array(times, pa.int64(), mask=times < -(2**62)).cast(pa.timestamp("us", tz="UTC"))
         if s.output_historical_time_series:
@@ -193,7 +146,7 @@ def _forecast(call: Call) -> Computed:
             arrays.append(pa.array(kinds, pa.string(), mask=np.array([bool(x) for x in status], np.bool_)))
         arrays += [stamped, numbers(values)]
         arrays.append(pa.array(np.full(len(times), s.confidence_level), mask=~known))
-        arrays += [numbers(values - width), numbers(values + width), pa.array(status, pa.string())]
+        arrays += [numbers(low), numbers(high), pa.array(status, pa.string())]
         return pa.table(arrays, names=[c.name for c in columns])
 
     return Computed(columns, compute)
@@ -212,36 +165,42 @@ def _steps_until(times: I64, values: F64, end: int) -> int:
     return min(max(0, step - n + 1), 10_000)
 
 
-Rows = tuple[list[int], "np.ndarray", I64, F64, F64, list[str | None]]
+Rows = tuple[list[int], "np.ndarray", I64, F64, F64, F64, list[str | None]]
 
 
-def _forecast_rows(call: Call, record: Forecasts, steps: Sequence[int], s: AiForecastSettings) -> Rows:
+def _forecast_rows(record: Forecasts, steps: Sequence[int], s: AiForecastSettings) -> Rows:
+    """Series, history or not, time, value, bounds and status of every row."""
     which: list[int] = []
     past: list[bool] = []
     times: list[I64] = []
-    values: list[F64] = []
-    errors: list[F64] = []
+    parts: list[tuple[F64, F64, F64]] = []
     status: list[str | None] = []
     for i, error in enumerate(record.error):
-        n, h = record.count(i), steps[i]
+        h = steps[i]
         if error:
             rows, first = 1, 0
             times.append(np.array([-(2**63)], np.int64))
-            values.append(np.full(1, np.nan))
-            errors.append(np.full(1, np.nan))
+            unknown = np.full(1, np.nan)
+            parts.append((unknown, unknown, unknown))
         else:
+            n = record.count(i)
             first = n if s.output_historical_time_series else 0
             rows = first + h
             times.append(record.times(i, n - first, rows))
-            values.append(np.concatenate([record.data[record.points(i)][n - first :], record.forecast[i, :h]]))
-            errors.append(np.concatenate([np.full(first, np.nan), record.standard_error[i, :h]]))
+            unknown = np.full(first, np.nan)
+            low, high = (np.concatenate([unknown, x]) for x in record.bounds(i, slice(h), s.confidence_level))
+            parts.append((np.concatenate([record.history(i)[n - first :], record.ahead(i)[:h]]), low, high))
         which += [i] * rows
         past += [k < first for k in range(rows)]
         status += [error or None] * rows
-    none = np.zeros(0)
-    flat = np.concatenate(times) if times else none.astype(np.int64)
-    joined = [np.concatenate(x) if x else none for x in (values, errors)]
-    return which, np.array(past, np.bool_), flat, joined[0], joined[1], status
+    values, low, high = _joined(parts, 3)
+    flat = np.concatenate(times) if times else np.zeros(0, np.int64)
+    return which, np.array(past, np.bool_), flat, values, low, high, status
+
+
+def _joined(parts: Sequence[Sequence[F64]], count: int) -> list[F64]:
+    """The arrays at each of `count` places end to end."""
+    return [np.concatenate([p[k] for p in parts]) if parts else np.zeros(0) for k in range(count)]
 
 
 # ---------------------------------------------------------------- AI.EVALUATE
@@ -263,7 +222,7 @@ def _keys(given: Given) -> list[tuple[object, ...]]:
 
 def _evaluate(call: Call) -> Computed:
     s: AiEvaluateSettings = call.settings
-    context = _context(call)
+    method = chosen(call)
     history, actual = _history(call), _source(call, "actual")
     if actual is None:
         hint = f"{call.name}(TABLE history, TABLE actual, ...)"
@@ -276,7 +235,12 @@ def _evaluate(call: Call) -> Computed:
     def compute() -> pa.Table:
         given, other = read(), read_actual()
         pairs = _paired(given, other)
-        record = _fit(call, _latest(given, context), _settings(call, s.horizon))
+        latest = _latest(given, method.context)
+        steps = [s.horizon] * len(latest)
+        if method.checkpoint is not None:  # whose passes are dear: no further than there are actual values
+            reach = {i: _reach(latest[i], (times, values)) for i, times, values in pairs if i >= 0}
+            steps = [min(s.horizon, reach.get(i, 0)) for i in range(len(latest))]
+        record = forecast(call, method, latest, steps)
         found: dict[int, list[float]] = {}
         for i, times, values in pairs:
             if i >= 0 and not record.error[i]:
@@ -292,7 +256,7 @@ def _evaluate(call: Call) -> Computed:
 
 
 def _metrics(record: Forecasts, i: int, times: I64, values: F64) -> list[float]:
-    y, f = _matched(record, i, times, values, record.forecast[i])[:2]
+    y, f = _matched(record, i, times, values)
     if not len(y):
         return [math.nan] * len(METRICS)
     e = np.abs(y - f)
@@ -311,11 +275,12 @@ def _metrics(record: Forecasts, i: int, times: I64, values: F64) -> list[float]:
     ]
 
 
-def _matched(record: Forecasts, i: int, times: I64, values: F64, *rows: F64) -> list[F64]:
-    """Known values whose times are forecast steps of series i, then the entries of `rows` at those steps."""
+def _matched(record: Forecasts, i: int, times: I64, values: F64) -> tuple[F64, F64]:
+    """Known values whose times are forecast steps of series i, and the forecasts of those steps."""
+    ahead = record.ahead(i)
     step = positions(record.axis(i), int(record.start[i]), times) - record.count(i)
-    inside = (step >= 0) & (step < record.horizon) & ~np.isnan(values)
-    return [values[inside], *(row[step[inside]] for row in rows)]
+    inside = (step >= 0) & (step < len(ahead)) & ~np.isnan(values)
+    return values[inside], ahead[step[inside]]
 
 
 # ---------------------------------------------------------------- AI.DETECT_ANOMALIES
@@ -323,7 +288,7 @@ def _matched(record: Forecasts, i: int, times: I64, values: F64, *rows: F64) -> 
 
 def _anomalies(call: Call) -> Computed:
     s: AiAnomalySettings = call.settings
-    context = _context(call)
+    method = chosen(call)
     history, target = _history(call), _source(call, "target")
     ways = [target is not None, s.target_last_n_points is not None, s.target_start_timestamp is not None]
     if sum(ways) != 1:
@@ -350,10 +315,10 @@ def _anomalies(call: Call) -> Computed:
     def compute() -> pa.Table:
         given = read()
         pasts, targets = _split(given, read_target, s.target_last_n_points, start)
-        pasts = [(t[-context:], y[-context:]) for t, y in pasts]
+        pasts = [(t[-method.context :], y[-method.context :]) for t, y in pasts]
         targets = [(t[-LATEST:], y[-LATEST:]) for t, y in targets]
-        horizon = max([1, *(_reach(p, t) for p, t in zip(pasts, targets, strict=True))])
-        record = _fit(call, pasts, _settings(call, horizon))
+        steps = [_reach(p, t) for p, t in zip(pasts, targets, strict=True)]
+        record = forecast(call, method, pasts, steps)
         return _judged(call, given, record, targets, columns)
 
     return Computed(columns, compute)
@@ -393,28 +358,27 @@ def _judged(
     times: list[I64] = []
     status: list[str | None] = []
     for i, (t, y) in enumerate(targets):
-        f, se = np.full(len(t), np.nan), np.full(len(t), np.nan)
+        found = tuple(np.full(len(t), np.nan) for _ in range(3))
         if not record.error[i]:
             step = positions(record.axis(i), int(record.start[i]), t) - record.count(i)
-            inside = (step >= 0) & (step < record.horizon)
-            f[inside], se[inside] = record.forecast[i, step[inside]], record.standard_error[i, step[inside]]
+            inside = (step >= 0) & (step < len(record.ahead(i)))
+            at = step[inside]
+            judged = (*record.bounds(i, at, threshold), record.probability(i, at, y[inside]))
+            for whole, part in zip(found, judged, strict=True):
+                whole[inside] = part
         which += [i] * len(t)
         times.append(t)
-        parts.append((y, f, se))
+        parts.append((y, *found))
         status += [record.error[i] or None] * len(t)
-    y, f, se = (np.concatenate([p[k] for p in parts]) if parts else np.zeros(0) for k in range(3))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.where(y == f, 0.0, np.abs(y - f) / se)
-    probability = intervals.anomaly_probability(distance, exact=call.context.fidelity == "best")
-    width = _z(call, threshold) * se
+    y, low, high, probability = _joined(parts, 4)
     flat = np.concatenate(times) if times else np.zeros(0, np.int64)
     arrays = [
         *given.id_arrays(which).values(),
         given.times(flat),
         numbers(y),
         pa.array(probability > threshold, mask=np.isnan(probability)),
-        numbers(f - width),
-        numbers(f + width),
+        numbers(low),
+        numbers(high),
         numbers(probability),
         pa.array(status, pa.string()),
     ]
@@ -423,7 +387,7 @@ def _judged(
 
 AI_FORECAST = TableFunction(
     name="AI.FORECAST",
-    doc="Forecasts of time series without a trained model, by the ARIMA_PLUS method.",
+    doc="Forecasts of time series without a trained model: by TimesFM where its weights are given, else by ARIMA_PLUS.",
     run=_forecast,
     settings=AiForecastSettings,
     model=False,

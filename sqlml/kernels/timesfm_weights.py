@@ -6,13 +6,14 @@ with fewer or narrower layers of the same make can be read too.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlml.errors import FormatError, NotSupportedError, OptionError
+from sqlml.errors import Error, FormatError, NotSupportedError, OptionError
 from sqlml.kernels.timesfm_layouts import LAYOUTS, OUTPUTS, Layout, Sizes, tensors
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def check(path: str) -> Checkpoint:
         with _opened(file, "np") as source:
             shapes = {k: tuple(source.get_slice(k).get_shape()) for k in source.keys()}  # noqa: SIM118 - no mapping
             types = {k: str(source.get_slice(k).get_dtype()) for k in shapes}
-    except FormatError:
+    except Error:
         raise
     except Exception as error:  # noqa: BLE001 - the library's own error type, which is not public
         raise FormatError(f"{file} must be a safetensors file. It cannot be read: {error}.") from None
@@ -113,6 +114,14 @@ def check(path: str) -> Checkpoint:
     _check_config(file, layout, sizes)
     state = file.stat()
     return Checkpoint(file, layout.version, layout, sizes, (state.st_mtime_ns, state.st_size))
+
+
+def need_torch() -> None:
+    """Raise `NotSupportedError` when torch is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        raise NotSupportedError(
+            "weights of TimesFM need the package torch, which is not installed.", hint='pip install "sqlml[torch]"'
+        )
 
 
 def _opened(file: Path, framework: str) -> Any:

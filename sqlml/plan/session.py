@@ -11,6 +11,7 @@ from sqlml.catalog import Catalog
 from sqlml.database import Database
 from sqlml.errors import NameError, OptionError, Span, did_you_mean
 from sqlml.functions.base import Context
+from sqlml.functions.univariate import located
 from sqlml.grammar import Name
 from sqlml.options import Given, convert, declarations, option
 from sqlml.schema import same_name
@@ -25,6 +26,11 @@ class Settings:
     dialect: Literal["BIGQUERY", "DUCKDB"] = option("BIGQUERY", "The SQL dialect of queries.")
     device: Literal["AUTO", "CPU", "CUDA"] = option("AUTO", "Where networks are trained.")
     seed: int = option(0, "Seed of everything random.", low=0)
+    timesfm: str | None = option(
+        None,
+        "Path of TimesFM's weights for AI.FORECAST, AI.EVALUATE and AI.DETECT_ANOMALIES: model.safetensors or its"
+        " folder.",
+    )
 
 
 SETTINGS = declarations(Settings)
@@ -47,12 +53,23 @@ class Session:
     #: Procedures of CREATE PROCEDURE; what they are is the script package's business.
     procedures: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
-    def set(self, name: str, value: object, span: Span | None) -> None:
-        """SET sqlml.name = value. Raises `OptionError`."""
+    def set(self, name: str, value: object, span: Span | None, *, place: Span | None = None) -> None:
+        """SET sqlml.name = value, or the same from Python (without `span`).
+
+        Args:
+            place: where the value stands.
+
+        Raises:
+            OptionError: an unknown setting or a wrong value.
+            NotSupportedError, FormatError: weights that cannot be used, or not by statements.
+        """
         if name not in SETTINGS:
             hint = did_you_mean(name, SETTINGS)
             raise OptionError(f"sqlml.{name} is not a setting.", span=span, hint=hint)
         found = convert(SETTINGS[name], Given(value, span, span))
+        if name == "timesfm" and found is not None:
+            # The header is checked now; the absolute path stays true when the working folder changes.
+            found = str(located(self.database, str(found), place or span, asked=span is not None).path)
         values: dict[str, Any] = {name: found}
         self.settings = dataclasses.replace(self.settings, **values)
 

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from sqlml.errors import Error, NotSupportedError
+from sqlml.errors import Error
 
 VISITS = pathlib.Path(__file__).parents[1] / "data" / "daily_visits.csv"
 
@@ -324,13 +324,6 @@ def test_timesfm_is_answered_by_another_method(visits):
         visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, context_window => 100)")
     with pytest.raises(Error, match="MODEL"):
         visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, model => 'other')")
-
-
-@pytest.mark.parametrize("model", ["weights/timesfm.safetensors", "timesfm.ckpt", "~/timesfm", "C:\\\\timesfm"])
-def test_weights_from_a_file_are_refused(visits, model):
-    with pytest.raises(NotSupportedError, match="cannot run weights from a file") as caught:
-        visits.execute(f"SELECT * FROM AI.FORECAST(TABLE visits, {SERIES}, model => '{model}')")
-    assert "leave out MODEL" in caught.value.hint
 
 
 def test_context_window_uses_the_end(visits):
