@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 
-from sqlml.errors import DatabaseError, Error, ProgrammingError, Span, did_you_mean
+from sqlml.errors import DatabaseError, Error, ParseError, ProgrammingError, Span, did_you_mean
 from sqlml.guards import guard_error
 from sqlml.plan.sentences import near_function, reworded
 from sqlml.plan.session import Session
+from sqlml.translate.misplaced import empty_clause
 
 _COLUMN = re.compile(r'Referenced column "([^"]+)" (?:not found|was not found)|does not have a column named "([^"]+)"')
 _TABLE = re.compile(r"Table with name (\S+) does not exist|Referenced table \"([^\"]+)\" not found")
 _SCHEMA = re.compile(r"Schema with name (\S+) does not exist|schema \"?([\w.]+)\"? does not exist", re.I)
 _FUNCTION = re.compile(r"(?:Scalar|Aggregate|Table|Macro)?[ \w]*Function with name (\S+) does not exist", re.I)
-_NEAR = re.compile(r"syntax error at or near \"([^\"]+)\"|syntax error at end of input")
+_NEAR = re.compile(
+    r"syntax error at or near \"([^\"]+)\"|syntax error at end of input|SELECT clause without selection list"
+)
+_BARE_QUERY = re.compile(r"\b(?:FROM|JOIN)\s+(SELECT|WITH)\b", re.I)
 _CANDIDATES = re.compile(r"Candidate (?:bindings|functions):?\s*(.*)", re.S)
 
 
@@ -55,6 +59,12 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
         name = match[1].strip('"!')
         return _named(error, f"the function {name} does not exist.", name, text, span, near_function(name))
     if match := _NEAR.search(message):
+        if empty := empty_clause(_without_asides(text[span.start : span.end])):
+            place = Span(span.start + empty[1], span.start + empty[2])
+            return ParseError(empty[0], span=place)
+        if bare := _BARE_QUERY.search(_without_asides(text[span.start : span.end])):
+            place = Span(span.start + bare.start(1), span.start + bare.end(1))
+            return ParseError("a query must stand in parentheses here.", span=place)
         return _named(error, "the statement is not valid SQL.", match[1] or "", text, span, None)
     error.span = span
     return error
@@ -79,13 +89,17 @@ def _named(error: Error, message: str, name: str, text: str, span: Span, hint: s
 _ASIDE = re.compile(r"/\*.*?\*/|(?:--|#)[^\n]*|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.S)
 
 
+def _without_asides(text: str) -> str:
+    """Blanks in place of comments, and quotes in place of quoted texts."""
+    return _ASIDE.sub(lambda m: ("'" if m[0][0] in "'\"" else " ") * len(m[0]), text)
+
+
 def find_word(text: str, word: str, span: Span) -> Span | None:
     """Where a name stands in a range of the text, in any case and quoting; the last part of a dotted name too.
 
     Comments and quoted texts count only where the name stands nowhere else.
     """
-    plain = _ASIDE.sub(lambda m: " " * len(m[0]), text[span.start : span.end])
-    for searched in (plain, text[span.start : span.end]):
+    for searched in (_without_asides(text[span.start : span.end]), text[span.start : span.end]):
         for candidate in (word, word.rsplit(".", 1)[-1]):
             if not candidate:
                 continue

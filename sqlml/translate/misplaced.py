@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Sequence
 
-from sqlglot.tokens import Token
+from sqlglot.tokens import Token, TokenType
 
 from sqlml.errors import Error, NotSupportedError, ParseError, Span, did_you_mean
 
@@ -18,6 +19,16 @@ _HEAD = frozenset(
 )
 #: No comma can stand behind these.
 _NO_COMMA = frozenset(("AS", "TABLE", "VIEW", "BY", "ON", "AND", "OR", "NOT", "SELECT", *_CLAUSES))
+#: What must follow a word, and what cannot.
+_FOLLOWED = {
+    "SELECT": "a column", "FROM": "a table", "JOIN": "a table", "WHERE": "a condition", "HAVING": "a condition",
+    "QUALIFY": "a condition", "ON": "a condition", "AND": "a condition", "OR": "a condition", "WHEN": "a condition",
+    "THEN": "a value", "ELSE": "a value", "BY": "a value", "LIMIT": "a number", "SET": "a name",
+}  # fmt: skip
+_NEXT = "|".join((*_CLAUSES, "THEN", "ELSE", "END", "WHEN", "JOIN", "ON"))
+_EMPTY = re.compile(
+    rf"\b((?:(?:GROUP|ORDER|PARTITION|CLUSTER)\s+)?({'|'.join(_FOLLOWED)}))\s*(?=[),;]|$|\b(?:{_NEXT})\b)", re.I
+)
 #: What the grammar leaves in the place of a table function.
 _PLACEHOLDER = re.compile(r"^__[mv]\d+$")
 Place = Callable[[Token], Span]
@@ -38,9 +49,15 @@ def misplaced(tokens: Sequence[Token], at: int, place: Place) -> Error:
         return ParseError(sentence, span=span)
     word = before.text.upper()
     first = tokens[0].text.upper()
-    if first not in _BEGINS and at <= 2 and (hint := did_you_mean(first, _BEGINS)):
+    if first not in _BEGINS and (hint := did_you_mean(first, _BEGINS)):
         return ParseError(f"{tokens[0].text} must not stand here.", span=place(tokens[0]), hint=hint)
-    if word not in _CLAUSES and at > 1 and _word_like(token) and (hint := did_you_mean(word, _CLAUSES)):
+    if (
+        word not in _CLAUSES
+        and len(word) > 2
+        and at > 1
+        and _word_like(token)
+        and (hint := did_you_mean(word, _CLAUSES))
+    ):
         return ParseError(f"{before.text} must not stand here.", span=place(before), hint=hint)
     if word == "TABLE" and (name := _called(tokens, at - 1)):
         return NotSupportedError(f"{name} is not available.", span=span)
@@ -51,10 +68,31 @@ def misplaced(tokens: Sequence[Token], at: int, place: Place) -> Error:
     if word in ("GROUP", "ORDER", "PARTITION", "CLUSTER"):
         return ParseError(f"{before.text} must be followed by BY.", span=place(before))
     if _word_like(token) and (_word_like(before) or word == ")"):
-        near = did_you_mean(text.upper(), _CLAUSES) if text.upper() not in _CLAUSES else None
-        if near or (word not in _NO_COMMA and text.upper() != "AS"):
-            return ParseError(sentence, span=span, hint=near or "a comma may be missing before it.")
+        near = difflib.get_close_matches(text.upper(), _CLAUSES, n=1, cutoff=0.75)
+        if near and near[0] != text.upper():
+            return ParseError(sentence, span=span, hint=f"did you mean {near[0]}?")
+        if word not in _NO_COMMA and text.upper() != "AS":
+            return ParseError(sentence, span=span, hint="a comma may be missing before it.")
     return ParseError(sentence, span=span)
+
+
+def empty_clause(text: str) -> tuple[str, int, int] | None:
+    """The sentence about a word that nothing follows, and its place in a text without comments and quoted texts."""
+    found = _EMPTY.search(text)
+    if found is None:
+        return None
+    return f"{found[1]} must be followed by {_FOLLOWED[found[2].upper()]}.", found.start(1), found.end(1)
+
+
+def open_bracket(tokens: Sequence[Token]) -> Token | None:
+    """The last bracket that is not closed."""
+    found: list[Token] = []
+    for token in tokens:
+        if token.text in ("(", "[") and token.token_type is not TokenType.STRING:
+            found.append(token)
+        elif token.text in (")", "]") and found and token.token_type is not TokenType.STRING:
+            found.pop()
+    return found[-1] if found else None
 
 
 def query_of(tokens: Sequence[Token]) -> list[Token]:

@@ -24,7 +24,7 @@ from sqlglot.tokens import Token, TokenType
 from sqlml.errors import Error, NotSupportedError, ParseError, Span
 from sqlml.translate.altered import reduced
 from sqlml.translate.literals import decode
-from sqlml.translate.misplaced import MARK, misplaced, not_created, query_of
+from sqlml.translate.misplaced import MARK, empty_clause, misplaced, not_created, open_bracket, query_of
 
 _NOT_CALLS = frozenset(
     """SELECT FROM WHERE AND OR NOT IN AS ON USING OVER BY CASE WHEN THEN ELSE LIMIT OFFSET ORDINAL
@@ -171,6 +171,16 @@ def _silent() -> Iterator[None]:
         logger.removeFilter(elsewhere)
 
 
+def _plain(tokens: Sequence[Token], sql: str) -> str:
+    """The text with blanks in place of comments and quotes in place of quoted texts."""
+    plain = [" "] * len(sql)
+    for token in tokens:
+        quoted = token.token_type is TokenType.STRING
+        size = token.end + 1 - token.start
+        plain[token.start : token.end + 1] = "'" * size if quoted else sql[token.start : token.end + 1]
+    return "".join(plain)
+
+
 def _place_options(root: exp.Expression, tokens: Sequence[Token]) -> None:
     """Gives each option's name its place, which sqlglot does not keep."""
     places: dict[str, list[Token]] = {}
@@ -275,12 +285,16 @@ class Reader:
             raise ParseError("the statement must not be nested so deeply.", span=self._span(0, len(sql))) from None
 
     def _syntax_error(self, problem: GlotParseError, tokens: list[Token], sql: str) -> Error:
+        if empty := empty_clause(_plain(tokens, sql)):
+            return ParseError(empty[0], span=self._span(empty[1], empty[2]))
         details = problem.errors[0] if problem.errors else {}
         place = (details.get("line"), details.get("col"))
         at = next((i for i, t in enumerate(tokens) if (t.line, t.col) == place), len(tokens) - 1)
         token = tokens[at]
         text = token.text.removeprefix(MARK)
         unfinished = text not in (")", "]") and "Unexpected" not in str(details.get("description"))
+        if at == len(tokens) - 1 and (unclosed := open_bracket(tokens)):
+            return ParseError("this bracket must be closed.", span=self._token_span(unclosed))
         if at == len(tokens) - 1 and unfinished:
             return ParseError(f"the statement must go on after {text}.", span=self._token_span(token))
         return misplaced(tokens, at, self._token_span)
