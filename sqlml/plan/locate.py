@@ -65,7 +65,9 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
         if bare := _BARE_QUERY.search(_without_asides(text[span.start : span.end])):
             place = Span(span.start + bare.start(1), span.start + bare.end(1))
             return ParseError("a query must stand in parentheses here.", span=place)
-        return _named(error, "the statement is not valid SQL.", match[1] or "", text, span, None)
+        setting = text[span.start : span.start + 4].upper() == "SET "
+        sentence = "SET must be written SET name = value." if setting else "the statement is not valid SQL."
+        return _named(error, sentence, match[1] or "", text, span, None)
     error.span = span
     return error
 

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from sqlml.errors import NotSupportedError, ParseError, Span
 from sqlml.translate.build import integer_of, span_of, string_of
+from sqlml.translate.misplaced import PLACEHOLDER
 from sqlml.translate.sums import Sums
 
 TableHook = Callable[[exp.Table], exp.Expression | None]
@@ -124,7 +125,8 @@ def take_apart(name: str, node: exp.Expression, context: Context) -> Call:
             else:
                 arg = arg.this
         if isinstance(arg, exp.Alias) and not name.startswith(("ML.", "AI.")):
-            raise ParseError(f"AS must not stand among the arguments of {name}.", span=context.span(arg))
+            called = "a table function" if PLACEHOLDER.match(name.lower()) else name
+            raise ParseError(f"AS must not stand among the arguments of {called}.", span=context.span(arg))
         call.args.append(arg)
     parent = node.parent
     if isinstance(parent, exp.IgnoreNulls | exp.RespectNulls) and call.ignore_nulls is None:

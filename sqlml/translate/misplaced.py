@@ -30,7 +30,7 @@ _EMPTY = re.compile(
     rf"\b((?:(?:GROUP|ORDER|PARTITION|CLUSTER)\s+)?({'|'.join(_FOLLOWED)}))\s*(?=[),;]|$|\b(?:{_NEXT})\b)", re.I
 )
 #: What the grammar leaves in the place of a table function.
-_PLACEHOLDER = re.compile(r"^__[mv]\d+$")
+PLACEHOLDER = re.compile(r"^__[mv]\d+$")
 Place = Callable[[Token], Span]
 _WORD = re.compile(r"^\w+$")
 MARK = "__SQLML_CALL_"
@@ -43,7 +43,7 @@ def misplaced(tokens: Sequence[Token], at: int, place: Place) -> Error:
     text = token.text.removeprefix(MARK)
     before = tokens[at - 1] if at else None
     sentence = f"{text} must not stand here."
-    if _PLACEHOLDER.match(text):
+    if PLACEHOLDER.match(text):
         sentence = "a table function must not stand here."
     if before is None:
         return ParseError(sentence, span=span)
