@@ -176,7 +176,12 @@ def bind(
         values[name] = convert(declared, item)
     for name, declared in known.items():
         if declared.default is REQUIRED and name not in values:
-            raise OptionError(f"{declared.sql} must be given for {owner}.", hint=f"add {declared.sql} = ...")
+            hint = f"add {declared.sql} = ..."
+            if "." in owner:  # a function's setting
+                low = (declared.low or 0.0) if declared.high is None else (declared.low or 0.0) + declared.high / 5
+                value = f"{low:g}" if declared.sql_type in ("INT64", "FLOAT64") else "..."
+                hint = f"add STRUCT({value} AS {declared.name})."
+            raise OptionError(f"{declared.sql} must be given for {owner}.", hint=hint)
     return options(**values)
 
 

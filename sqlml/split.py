@@ -23,6 +23,7 @@ class SplitPlan:
 
     Args:
         method: AUTO_SPLIT, RANDOM, CUSTOM, SEQ or NO_SPLIT; COLUMN (AutoML) is CUSTOM or SEQ, by the column's type.
+            AUTO_SPLIT with fractions is RANDOM.
         eval_fraction, test_fraction: shares of the rows; None when not written.
         column: DATA_SPLIT_COL, or None.
         tuning: whether a test set is wanted too.
@@ -70,9 +71,13 @@ def check_plan(plan: SplitPlan, columns: tuple[Column, ...]) -> None:
             )
     elif plan.column is not None and plan.method != "COLUMN":
         raise OptionError("DATA_SPLIT_COL must be given only with DATA_SPLIT_METHOD 'CUSTOM' or 'SEQ'.")
+    if plan.eval_fraction is not None and plan.method in ("NO_SPLIT", "CUSTOM"):
+        text = "DATA_SPLIT_EVAL_FRACTION must be given only with DATA_SPLIT_METHOD 'RANDOM' or 'SEQ'."
+        raise OptionError(f"{text} Got '{plan.method}'.", hint="add DATA_SPLIT_METHOD='RANDOM'.")
     share = (plan.eval_fraction or 0.0) + (plan.test_fraction or 0.0)
     if share >= 1.0:
-        raise OptionError(f"the held-out fractions must leave rows to train on. Got {share:g}.")
+        names = "DATA_SPLIT_EVAL_FRACTION and DATA_SPLIT_TEST_FRACTION"
+        raise OptionError(f"{names} must leave rows to train on. Got {share:g} together.")
 
 
 def split(relation: Relation, plan: SplitPlan, rows: int, columns: tuple[Column, ...]) -> Split:
@@ -102,7 +107,7 @@ def split(relation: Relation, plan: SplitPlan, rows: int, columns: tuple[Column,
 def _shares(plan: SplitPlan, rows: int) -> tuple[float, float]:
     """(evaluation, test) shares of a random split."""
     fractions = (plan.eval_fraction, plan.test_fraction)
-    if plan.method == "RANDOM" and fractions != (None, None):
+    if fractions != (None, None):
         return round(plan.eval_fraction or 0.0, 2), round(plan.test_fraction or 0.0, 2)
     if rows < 500:
         return 0.0, 0.0

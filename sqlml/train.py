@@ -40,7 +40,7 @@ from sqlml.statistics import (
     sample_of,
     statistics_with_products,
 )
-from sqlml.tune import Attempt, objective_of, run_trials
+from sqlml.tune import Attempt, objective_of, run_trials, settled
 
 #: Held-out rows up to this share of the training rows are subtracted from sums rather than filtered out.
 SMALL_SHARE = 0.05
@@ -256,7 +256,7 @@ def tuned(session: Session, plan: CreatePlan, trained: Trained, data: TrainingDa
         plan.options,
         plan.given,
         data.columns,
-        plan.dimensions,
+        settled(plan.model, plan.dimensions, data.rows),
         objective_of(plan.model, plan.options),
         lambda options, trial_run: plan.model.train(data, options, trial_run),
         judge,

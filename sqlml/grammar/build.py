@@ -11,7 +11,7 @@ from sqlglot.tokens import TokenType
 
 from sqlml.errors import ParseError, Span
 from sqlml.grammar.calls import Folder
-from sqlml.grammar.lexer import Lexer, Tok, split_statements, tokenize
+from sqlml.grammar.lexer import CLOSING, OPENING, Lexer, Tok, split_statements, tokenize
 from sqlml.grammar.messages import unexpected
 from sqlml.grammar.nodes import (
     AlterModel,
@@ -132,9 +132,20 @@ class _Parser:
             raise unexpected(error.token, error.accepts or error.expected, self.text, last) from None
         whole = Span(tokens[begin].start, tokens[end - 1].end)
         try:
-            return _Build(whole).transform(tree)
+            return _Build(whole, tokens[begin:end]).transform(tree)
         except VisitError as error:  # lark's wrapping of what a rule raises
             raise error.orig_exc from None
+
+
+def _brackets(tokens: list[Tok]) -> list[Span]:
+    """The pairs of brackets, as spans."""
+    found, opened = [], []
+    for t in tokens:
+        if t.type in OPENING:
+            opened.append(t)
+        elif t.type in CLOSING and opened:
+            found.append(Span(opened.pop().start, t.end))
+    return found
 
 
 def _span(items: list[Any], default: Span) -> Span:
@@ -153,9 +164,16 @@ def _place(item: Any) -> Span | None:
 class _Build(Transformer):  # type: ignore[type-arg]
     """One method per rule of sqlml.lark."""
 
-    def __init__(self, whole: Span):
+    def __init__(self, whole: Span, tokens: list[Tok]):
         super().__init__(visit_tokens=False)
         self.whole = whole
+        self.brackets = _brackets(tokens)
+
+    def _called(self, head: Token) -> Span:
+        """The span over a name and the arguments behind it."""
+        span = _span([head], self.whole)
+        behind = min((b for b in self.brackets if b.start >= span.end), key=lambda b: b.start, default=span)
+        return Span(span.start, behind.end)
 
     # ------------------------------------------------------------ statements
 
@@ -324,7 +342,7 @@ class _Build(Transformer):  # type: ignore[type-arg]
 
     def call(self, items: list[Any]) -> Call:
         args = tuple(i for i in items[1:] if not isinstance(i, Token))
-        return Call(str(items[0].value), args, _span(items, self.whole))
+        return Call(str(items[0].value), args, self._called(items[0]))
 
     def field(self, items: list[Any]) -> tuple[str | None, Value, Span]:
         value = items[0]
@@ -344,5 +362,4 @@ class _Build(Transformer):  # type: ignore[type-arg]
                     span=_span([head], self.whole),
                 )
             fields = tuple((n, v, s) for n, (_, v, s) in zip(typed_names, fields, strict=True))
-        spans = [head, *(v for _, v, _ in fields)]
-        return Struct(fields, _span(spans, self.whole))
+        return Struct(fields, self._called(head))

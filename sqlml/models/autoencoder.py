@@ -19,7 +19,6 @@ from sqlml.kernels.types import F64
 from sqlml.models.base import Anomalies, Model, Place, Score, Task, Trained, TrainingData
 from sqlml.models.networks import (
     OPTIMIZERS,
-    PROXIMAL,
     NetworkOptions,
     NetworkState,
     Optimizer,
@@ -27,6 +26,8 @@ from sqlml.models.networks import (
     bagged,
     check_first,
     check_layers,
+    check_rate,
+    default_batch,
     fit_network,
     frozen,
     hidden_layers,
@@ -79,6 +80,7 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
 
     def check(self, options: AutoencoderOptions, given: frozenset[str], columns: Sequence[Column]) -> None:
         check_layers(options)
+        check_rate(options.learn_rate)
         layers = options.hidden_units
         if layers is not None and len(layers) % 2 == 0:
             raise OptionError(
@@ -142,9 +144,8 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
     def objectives(self, options: AutoencoderOptions) -> tuple[str, ...]:
         return ("MEAN_SQUARED_ERROR", "MEAN_ABSOLUTE_ERROR", "MEAN_SQUARED_LOG_ERROR")
 
-    def active(self, name: str, options: AutoencoderOptions) -> bool:
-        """L1 and L2 belong to the optimisers with a proximal step."""
-        return name not in ("l1_reg", "l2_reg") or options.optimizer in PROXIMAL
+    def usual(self, name: str, rows: int) -> object:
+        return default_batch(rows) if name == "batch_size" else None
 
     def metric_names(self, trained: Trained) -> tuple[str, ...]:
         return METRICS

@@ -286,6 +286,10 @@ class Model(Generic[O, S]):
         """Whether a hyperparameter means anything under these options (DROPOUT without DART does not)."""
         return True
 
+    def usual(self, name: str, rows: int) -> object:
+        """The value of an option that is not written, where it depends on the number of training rows; else None."""
+        return None
+
     def reserved(self, options: O) -> tuple[str, ...]:
         """Names of columns that are not features (ids, time stamps, weights)."""
         return ()

@@ -36,6 +36,8 @@ from sqlml.models.networks import (
     bagged,
     check_first,
     check_layers,
+    check_rate,
+    default_batch,
     explanation_function,
     fit_network,
     frozen,
@@ -94,8 +96,12 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         if steps in given and not options.enable_global_explain:
             raise OptionError(f"{steps.upper()} must be given only with ENABLE_GLOBAL_EXPLAIN = TRUE.")
         check_layers(options)
-        self.settings(options, 1)
+        settings = self.settings(options, 1)
+        check_rate(settings.learn_rate, settings.linear_learn_rate if self.wide else settings.learn_rate)
         check_penalties(options, self.optimizers(options))
+
+    def usual(self, name: str, rows: int) -> object:
+        return default_batch(rows) if name == "batch_size" else None
 
     def active(self, name: str, options: Any) -> bool:
         """L1 and L2 belong to the optimisers with a proximal step."""

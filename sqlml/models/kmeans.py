@@ -40,6 +40,7 @@ from sqlml.models.kmeans_rows import (
     QUANTILE_ROWS,
     cached,
     cut_of,
+    default_clusters,
     first_centers,
     order_statistics,
     packed,
@@ -215,6 +216,9 @@ class KMeans(Model[KMeansOptions, KMeansState]):
             ("centroid_id", "__closest"),
         )
         return Anomalies(_with(score, normalized_names(score, trained.state.radii)), columns)
+
+    def usual(self, name: str, rows: int) -> object:
+        return default_clusters(rows) if name == "num_clusters" else None
 
     def objectives(self, options: KMeansOptions) -> tuple[str, ...]:
         return ("DAVIES_BOULDIN_INDEX",)

@@ -108,11 +108,16 @@ def quantile_sample(data: TrainingData) -> Relation:
     return content_sample(data, QUANTILE_ROWS) if data.sample is None else data.sample
 
 
+def default_clusters(rows: int) -> int:
+    """The service's default for NUM_CLUSTERS: log10 of the number of rows, from 2 to 100."""
+    return max(2, min(100, round(math.log10(rows))))
+
+
 def first_centers(data: TrainingData, options: Any, run: Run, geo: Geometry) -> F64:
     """(k, width): where the iterations start. Raises `DataError` when there are too few rows."""
     if data.previous is not None:
         return _continued(data, options, geo)
-    k = options.num_clusters or max(2, min(100, round(math.log10(data.rows))))
+    k = options.num_clusters or default_clusters(data.rows)
     if options.kmeans_init_method == "CUSTOM":
         return _marked(data, options, geo)
     if data.rows < k:

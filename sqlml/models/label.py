@@ -48,6 +48,20 @@ class Label:
         return f"(CAST([{texts}] AS {self.sql_type}[]))[{code} + 1]"
 
 
+def check_weights(options: Any) -> None:
+    """Weights of classes are given once. Raises `OptionError`."""
+    written = getattr(options, "class_weights", None)
+    if written is None:
+        return
+    if options.auto_class_weights:
+        raise OptionError("CLASS_WEIGHTS must not be given together with AUTO_CLASS_WEIGHTS = TRUE.")
+    names = [name for name, _ in written]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None or not names:
+        what = f"It names {twice} twice" if names else "Got []"
+        raise OptionError(f"CLASS_WEIGHTS must have one entry for every class. {what}.")
+
+
 def class_weight(options: Any, label: Label | None) -> str | None:
     """SQL of a row's weight by its class, or None."""
     if label is None or not label.classes:

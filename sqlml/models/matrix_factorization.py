@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlml.arrow import codes, singles
-from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError
+from sqlml.errors import DataError, NotSupportedError, OptionError, SchemaError, did_you_mean
 from sqlml.kernels.als import Factors, Settings, default_factors, factorize, ratings_of
 from sqlml.kernels.ranking import ranking, rating_metrics
 from sqlml.kernels.types import F32, F64, I64
@@ -137,11 +137,15 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
             column = find(columns, name)
             if column is None:
                 hint = f"add {what} = '...', or name the column AS {name}."
+                if what.lower() in given:
+                    hint = did_you_mean(name, [c.name for c in columns]) or hint
                 raise SchemaError(f"the training query must have the column {name} of {what}.", hint=hint)
             if what == "RATING_COL" and column.kind is not Kind.NUMERIC:
                 raise SchemaError(f"the column {column.name} of RATING_COL must be numeric. Got {column.type.google}.")
             if what != "RATING_COL" and column.kind not in (Kind.NUMERIC, Kind.CATEGORY, Kind.TIMESTAMP):
                 raise SchemaError(f"the column {column.name} of {what} must be an id. Got {column.type.google}.")
+        if options.data_split_col and any(same_name(options.data_split_col, n) for n in names):
+            raise SchemaError(f"DATA_SPLIT_COL must differ from user, item and rating. Got {options.data_split_col}.")
         used = [*names, *([options.data_split_col] if options.data_split_col else [])]
         extra = [c.name for c in columns if not any(same_name(c.name, n) for n in used)]
         if extra:
@@ -201,6 +205,9 @@ class MatrixFactorization(Model[FactorOptions, FactorState]):
         )
         sql = score_sql(trained, "__u_b", "__u_f", "__i_b", "__i_f")
         return Score(("__score",), let=(("__score", sql),), lookups=lookups)
+
+    def usual(self, name: str, rows: int) -> object:
+        return default_factors(rows) if name == "num_factors" else None
 
     def objectives(self, options: FactorOptions) -> tuple[str, ...]:
         if options.feedback_type == "EXPLICIT":

@@ -219,16 +219,31 @@ def check_first(options: NetworkOptions, device: str) -> None:
     resolve_device(device)
 
 
+#: A step divides by the learning rate in single precision.
+SMALLEST_RATE = 1e-30
+
+
+def check_rate(*rates: float) -> None:
+    """LEARN_RATE must mean something in single precision."""
+    if min(rates) < SMALLEST_RATE:
+        raise OptionError(f"LEARN_RATE must be at least {SMALLEST_RATE:g}. Got {min(rates):g}.")
+
+
 def check_layers(options: NetworkOptions) -> None:
     """HIDDEN_UNITS needs a layer."""
     if options.hidden_units is not None and not options.hidden_units:
         raise OptionError("HIDDEN_UNITS must have at least one layer. Got [].", hint="HIDDEN_UNITS=[16]")
 
 
+def default_batch(rows: int) -> int:
+    """Rows per step where BATCH_SIZE is not written."""
+    return min(32, max(1, rows))
+
+
 def settings_of(options: Any, rows: int) -> Training:
     """The kernel's settings that the options of every network give; without seed and device."""
     return Training(
-        batch_size=options.batch_size or min(32, max(1, rows)),
+        batch_size=options.batch_size or default_batch(rows),
         max_iterations=options.max_iterations,
         optimizer=options.optimizer,
         learn_rate=options.learn_rate,

@@ -25,7 +25,11 @@ class RandomForestOptions(TreeOptions):
     num_parallel_tree: int = option(100, "Number of trees.", low=2, tune=Space(2, 200))
     max_tree_depth: int = option(15, "Greatest depth of a tree.", low=1, tune=Space(1, 20))
     colsample_bynode: float = option(
-        0.8, "Share of the columns for each split.", above=0.0, high=1.0, tune=Space(always=False)
+        0.8,
+        "Share of the columns for each split; with TREE_METHOD='EXACT', which cannot do that, for each level.",
+        above=0.0,
+        high=1.0,
+        tune=Space(always=False),
     )
     subsample: float = option(
         0.8, "Share of the rows for each tree, drawn by the seed.", above=0.0, below=1.0, tune=Space(0.0, 1.0)
@@ -49,7 +53,11 @@ class RandomForests(Trees):
             raise OptionError("COLSAMPLE_BYTREE, COLSAMPLE_BYLEVEL or COLSAMPLE_BYNODE must be less than 1.")
 
     def parameters(self, options: Any) -> dict[str, Any]:
-        return {**super().parameters(options), "eta": 1.0}
+        found = {**super().parameters(options), "eta": 1.0}
+        share = found["colsample_bynode"]
+        if options.tree_method == "EXACT" and share < 1.0:  # the default: EXACT draws columns by level at most
+            found |= {"colsample_bynode": 1.0, "colsample_bylevel": min(share, found["colsample_bylevel"])}
+        return found
 
 
 class RandomForestClassifier(RandomForests):

@@ -126,7 +126,7 @@ class Trees(Model[Any, TreeState]):
     def check(self, options: Any, given: frozenset[str], columns: Sequence[Column]) -> None:
         if "approx_global_feature_contrib" in given and not options.enable_global_explain:
             raise OptionError("APPROX_GLOBAL_FEATURE_CONTRIB must be given only with ENABLE_GLOBAL_EXPLAIN = TRUE.")
-        if options.tree_method == "EXACT" and options.colsample_bynode < 1.0:
+        if options.tree_method == "EXACT" and options.colsample_bynode < 1.0 and "colsample_bynode" in given:
             hint = "add COLSAMPLE_BYNODE=1.0, and COLSAMPLE_BYLEVEL=0.8 in its place."
             raise OptionError("TREE_METHOD='EXACT' must come with COLSAMPLE_BYNODE = 1.", hint=hint)
         name = options.instance_weight_col

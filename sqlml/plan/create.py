@@ -26,6 +26,7 @@ from sqlml.grammar import Call, CreateModel, Name, Option, Query
 from sqlml.grammar.nodes import Mode
 from sqlml.models import model_type, owners
 from sqlml.models.base import Model, Task, Trained
+from sqlml.models.label import check_weights
 from sqlml.options import Given, bind, declarations
 from sqlml.plan.query import Planner
 from sqlml.plan.session import Session
@@ -312,6 +313,9 @@ def feature_columns(plan: CreatePlan, columns: tuple[Column, ...]) -> tuple[Colu
 def _check_model(plan: CreatePlan, given: Mapping[str, Given]) -> None:
     """The model type's own checks; a sentence that begins with an option's name gets that option's place."""
     try:
+        _check_registry(plan)
+        _check_roles(plan)
+        check_weights(plan.options)
         plan.model.check(plan.options, plan.given, plan.columns)
         check_plan(plan.model.split(plan.options), plan.columns)
         if plan.transform is None:
@@ -319,7 +323,8 @@ def _check_model(plan: CreatePlan, given: Mapping[str, Given]) -> None:
     except Error as error:
         if error.span is None:
             word = error.message.split(" ", 1)[0].lower()
-            column = next((s for n, s in plan.spans.items() if n.upper() in error.message.split()), None)
+            words = re.findall(r"\w+", error.message)
+            column = next((s for n, s in plan.spans.items() if n.upper() in words), None)
             value = _refused_value(error.message, given.get(word), plan.planner.text)
             error.span = value or plan.spans.get(word) or column or plan.query_span
         raise
@@ -334,6 +339,32 @@ def _refused_value(message: str, item: Given | None, text: str) -> Span | None:
     written = re.escape(said[1].strip("'"))
     found = re.search(rf"""(?<![\w.])(['"]?){written}\1(?![\w.])""", text[place.start : place.end], re.IGNORECASE)
     return None if found is None else Span(place.start + found.start(), place.start + found.end())
+
+
+_MODEL_ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
+
+
+def _check_registry(plan: CreatePlan) -> None:
+    """What is recorded for a registry must be what the registry takes."""
+    registered = ("vertex_ai_model_id", "vertex_ai_model_version_aliases")
+    for name in registered:
+        if getattr(plan.options, name, None) is not None and plan.options.model_registry is None:
+            hint = "add MODEL_REGISTRY='VERTEX_AI'."
+            raise OptionError(f"{name.upper()} must come with MODEL_REGISTRY.", hint=hint)
+    model_id = getattr(plan.options, registered[0], None)
+    if model_id is not None and not _MODEL_ID.fullmatch(model_id):
+        rule = "at most 63 of a-z, 0-9, _ and -, the first no digit or hyphen"
+        raise OptionError(f"VERTEX_AI_MODEL_ID must be {rule}. Got '{model_id}'.")
+
+
+def _check_roles(plan: CreatePlan) -> None:
+    """The label cannot be the weight, or what splits the rows."""
+    if plan.label is None:
+        return
+    for name in sorted(n for n in plan.given if n.endswith("_col")):
+        value = getattr(plan.options, name)
+        if isinstance(value, str) and same_name(value, plan.label.name):
+            raise SchemaError(f"{name.upper()} must not be the label. Got {value}.")
 
 
 def _check_features(plan: CreatePlan, columns: tuple[Column, ...]) -> None:

@@ -118,7 +118,10 @@ def read_spaces(
             text = f"{name.upper()} must be tuned only together with options under which it means something."
             raise OptionError(text, span=written[name].span, hint=_hint(model, name))
     if not spaces:
-        raise OptionError(f"NUM_TRIALS must come with something to tune. Every option of {kind} is fixed.")
+        text = f"NUM_TRIALS must come with something to tune. Every option of {kind} is fixed."
+        able = next((d.sql for d in known.values() if d.tune is not None), "")
+        hint = f"leave {able} out, or write {able} = HPARAM_RANGE(...)."
+        raise OptionError(text, span=_place(given, "num_trials"), hint=hint)
     ordered = sorted(spaces, key=lambda n: (not _decides(model, options, spaces, n), list(known).index(n)))
     found = tuple(_started(spaces[n], getattr(options, n), n in written) for n in ordered)
     if options.hparam_tuning_algorithm == "GRID_SEARCH":
@@ -289,6 +292,20 @@ def _range(declared: Declaration, space: Space, item: Written) -> Dimension:
 def _started(space: Dimension, default: Any, written: bool) -> Dimension:
     start = space.nearest(default)
     return dataclasses.replace(space, start=start, first=start if written else default)
+
+
+def settled(model: Model[Any, Any], dimensions: Sequence[Dimension], rows: int) -> tuple[Dimension, ...]:
+    """The dimensions, started from defaults that depend on the number of training rows too."""
+    known = declarations(model.options)
+    found = []
+    for d in dimensions:
+        usual = model.usual(d.name, rows) if known[d.name].default is None else None
+        if usual is not None:
+            start = d.nearest(usual)
+            # only a space that was not written may be left by the first trial
+            d = dataclasses.replace(d, start=start, first=usual if d.first is None else start)
+        found.append(d)
+    return tuple(found)
 
 
 # ---------------------------------------------------------------- conditions

@@ -101,6 +101,13 @@ def test_values(written: str, value: object) -> None:
     assert constant(option.value) == value
 
 
+@pytest.mark.parametrize("written", ["STRUCT(1 AS a)", "HPARAM_RANGE(2, (4))", "STRUCT<a INT64>( 3 )", "'a'", "-4"])
+def test_a_value_ends_with_its_bracket(written: str) -> None:
+    text = f"CREATE MODEL m OPTIONS(x = {written}, y = HPARAM_CANDIDATES([(1, 2)])) AS SELECT (1)"
+    span = create(text).options[0].value.span
+    assert text[span.start : span.end] == written
+
+
 def test_comments_and_line_ends() -> None:
     found = create(
         "# a comment\r\nCREATE MODEL m -- here\r\nOPTIONS(/* a, b = 2 */ a = 1, # c = 3\n)\nAS /* q */ SELECT 'AS -- x' -- end"

@@ -163,7 +163,11 @@ def test_weights(big):
         ),
         (BTR, {"approx_global_feature_contrib": "TRUE"}, "only with ENABLE_GLOBAL_EXPLAIN"),
         (RFR, {"subsample": 1.0}, "less than 1"),
-        (RFR, {"tree_method": "'EXACT'"}, "TREE_METHOD='EXACT' must come with COLSAMPLE_BYNODE = 1"),
+        (
+            RFR,
+            {"tree_method": "'EXACT'", "colsample_bynode": 0.5},
+            "TREE_METHOD='EXACT' must come with COLSAMPLE_BYNODE = 1",
+        ),
         (RFR, {"colsample_bynode": 1.0}, "must be less than 1"),
         (RFR, {"num_parallel_tree": 1}, "at least 2"),
         (RFR, {"learn_rate": 0.1}, "LEARN_RATE is not an option"),
