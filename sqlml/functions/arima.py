@@ -56,8 +56,9 @@ class ArimaEvaluateSettings:
 def series_table(state: ForecastState, columns: Columns, rows: list[tuple[int, dict[str, Any]]]) -> pa.Table:
     """Rows (number of the series, values) with their id columns in front."""
     which = np.array([i for i, _ in rows], dtype=np.int64)
-    arrays = {name: pa.array([r.get(name) for _, r in rows], kind) for name, _, kind in columns}
-    return pa.table({**id_arrays(state, which), **arrays})
+    ids = id_arrays(state, which)
+    arrays = [pa.array([r.get(name) for _, r in rows], kind) for name, _, kind in columns]
+    return pa.Table.from_arrays([*ids.values(), *arrays], names=[*ids, *(name for name, _, _ in columns)])
 
 
 def series_columns(state: ForecastState, columns: Columns) -> tuple[Column, ...]:

@@ -16,8 +16,9 @@ from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.kernels import intervals
 from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.parts import parts_of
-from sqlml.kernels.series import bounded
-from sqlml.kernels.types import F64, I64
+from sqlml.kernels.series_clean import LAST_TIME
+from sqlml.kernels.types import F64, I64, Bool
+from sqlml.models.arima_plus import summed_series
 from sqlml.models.base import Task, Trained
 from sqlml.models.time_series import ForecastState, read_ids
 from sqlml.options import option
@@ -61,7 +62,7 @@ def check_horizon(call: Call, horizon: int) -> int:
     if horizon > stored:
         hint = f"train the model with HORIZON={horizon} to forecast further."
         text = f"HORIZON must be at most {stored}, the HORIZON of the model. Got {horizon}."
-        raise OptionError(text, span=call.span, hint=hint)
+        raise OptionError(text, span=call.places.get("horizon", call.span), hint=hint)
     return horizon
 
 
@@ -83,12 +84,19 @@ def half_width(trained: Trained, level: float) -> float:
     return intervals.half_width(level, exact=trained.fidelity == "best")
 
 
-def limited(trained: Trained, x: F64) -> F64:
-    """Bounds inside the limits of the model's forecasts."""
-    options = trained.options
-    low = getattr(options, "forecast_limit_lower_bound", None)
-    high = getattr(options, "forecast_limit_upper_bound", None)
-    return bounded(x, low, high)
+def limits(trained: Trained, state: ForecastState) -> tuple[F64, F64]:
+    """The least and largest value of the forecasts of each series, infinite without FORECAST_LIMIT options.
+
+    Sums of k series inside the limits lie inside k times the limits.
+    """
+    options, count = trained.options, len(state.series)
+    low, high = (getattr(options, f"forecast_limit_{side}_bound", None) for side in ("lower", "upper"))
+    if low is None and high is None:
+        return np.full(count, -np.inf), np.full(count, np.inf)
+    k = summed_series(read_ids(state.ids), options, [bool(e) for e in state.series.error])
+    lows = np.full(count, -np.inf) if low is None else np.nextafter(k * low, np.inf)
+    highs = np.full(count, np.inf) if high is None else np.nextafter(k * high, -np.inf)
+    return lows, highs
 
 
 def fitted_series(record: Forecasts) -> list[int]:
@@ -126,27 +134,26 @@ def ahead(trained: Trained, record: Forecasts, which: Sequence[int], horizon: in
     return flat, record.forecast[pick, :horizon].ravel(), record.standard_error[pick, :horizon].ravel()
 
 
+def told(times: I64, values: F64) -> Bool:
+    """Which steps have a forecast: none where features were not given, none behind the last TIMESTAMP."""
+    found: Bool = ~np.isnan(values) & (times <= LAST_TIME)
+    return found
+
+
 def forecast_table(trained: Trained, state: ForecastState, horizon: int, level: float) -> pa.Table:
     """The rows of ML.FORECAST."""
     which = fitted_series(state.series)
     times, values, errors = ahead(trained, state.series, which, horizon)
     rows = np.repeat(np.array(which, np.int64), horizon)
-    known = ~np.isnan(values)  # steps whose features were not given have no forecast
+    known = told(times, values)
     times, values, errors, rows = times[known], values[known], errors[known], rows[known]
     width = half_width(trained, level) * errors
-    low, high = numbers(limited(trained, values - width)), numbers(limited(trained, values + width))
-    arrays = {
-        **id_arrays(state, rows),
-        "forecast_timestamp": stamps(times),
-        "forecast_value": numbers(values),
-        "standard_error": numbers(errors),
-        "confidence_level": pa.array(np.full(len(times), level)),
-        "prediction_interval_lower_bound": low,
-        "prediction_interval_upper_bound": high,
-        "confidence_interval_lower_bound": low,
-        "confidence_interval_upper_bound": high,
-    }
-    return pa.table(arrays)
+    least, most = (x[rows] for x in limits(trained, state))
+    low, high = numbers(np.clip(values - width, least, most)), numbers(np.clip(values + width, least, most))
+    ids = id_arrays(state, rows)
+    level_column = pa.array(np.full(len(times), level))
+    found = [stamps(times), numbers(values), numbers(errors), level_column, low, high, low, high]
+    return pa.Table.from_arrays([*ids.values(), *found], names=[*ids, "forecast_timestamp", *VALUES])
 
 
 def takes_future(call: Call) -> bool:
@@ -205,9 +212,15 @@ def _explained_columns(state: ForecastState, features: Sequence[str]) -> tuple[C
 
 
 def explained(
-    trained: Trained, state: ForecastState, i: int, h: int, level: float, attributions: dict[str, F64]
+    trained: Trained,
+    state: ForecastState,
+    i: int,
+    h: int,
+    level: float,
+    attributions: dict[str, F64],
+    edges: tuple[float, float],
 ) -> dict[str, F64]:
-    """Every part of series i over its history and h steps ahead; nan where there is none."""
+    """Every part of series i over its history and h steps ahead, bounds inside `edges`; nan where there is none."""
     n = state.series.count(i)
     window = trained.options.trend_smoothing_window_size or 1
     effects = sum(attributions.values(), np.zeros(n + h)) if attributions else None
@@ -231,7 +244,7 @@ def explained(
     ahead_only[future] = level
     width = half_width(trained, level) * error[future]
     low, high = nothing.copy(), nothing.copy()
-    low[future], high[future] = limited(trained, data[future] - width), limited(trained, data[future] + width)
+    low[future], high[future] = np.clip(data[future] - width, *edges), np.clip(data[future] + width, *edges)
     return {
         "time_series_data": data,
         "time_series_adjusted_data": adjusted,
@@ -281,19 +294,27 @@ def explained_table(
     record = state.series
     which = fitted_series(record)
     attributed = getattr(state, "attributions", None)
-    rows = [record.count(i) + horizon for i in which]
-    parts = [explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}) for i in which]
-    times = [record.times(i, 0, n) for i, n in zip(which, rows, strict=True)]
-    kinds = [np.repeat(["history", "forecast"], [n - horizon, horizon]) for n in rows]
-    arrays: dict[str, pa.Array] = {
-        **id_arrays(state, np.repeat(np.array(which, np.int64), rows)),
-        "time_series_timestamp": stamps(np.concatenate(times) if times else np.zeros(0, np.int64)),
-        "time_series_type": pa.array(np.concatenate(kinds) if kinds else [], pa.string()),
-    }
+    counts = [record.count(i) for i in which]
+    edges = list(zip(*limits(trained, state), strict=True))
+    parts = [
+        explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}, edges[i])
+        for i in which
+    ]
+    times = [record.times(i, 0, n + horizon) for i, n in zip(which, counts, strict=True)]
+    kept = [
+        np.concatenate([np.arange(n), n + np.flatnonzero(told(t[n:], record.forecast[i, :horizon]))])
+        for i, n, t in zip(which, counts, times, strict=True)
+    ]
+    kinds = [np.where(k < n, "history", "forecast") for k, n in zip(kept, counts, strict=True)]
+    arrays: list[pa.Array] = [
+        *id_arrays(state, np.repeat(np.array(which, np.int64), [len(k) for k in kept])).values(),
+        stamps(np.concatenate([t[k] for t, k in zip(times, kept, strict=True)])),
+        pa.array(np.concatenate(kinds), pa.string()),
+    ]
     for column in columns[len(arrays) :]:
-        flat = np.concatenate([p[column.name] for p in parts]) if parts else np.zeros(0)
-        arrays[column.name] = numbers(flat)
-    return pa.table(arrays)
+        whole = np.concatenate([p[column.name][k] for p, k in zip(parts, kept, strict=True)])
+        arrays += [numbers(whole)]
+    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
 
 
 FORECAST = TableFunction(

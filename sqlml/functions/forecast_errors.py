@@ -25,7 +25,7 @@ from sqlml.functions.forecast import (
     half_width,
     id_arrays,
     input_columns,
-    limited,
+    limits,
     numbers,
     refuse_undecomposed,
     stamps,
@@ -38,7 +38,7 @@ from sqlml.kernels.types import F64
 from sqlml.models.base import Trained
 from sqlml.models.time_series import ForecastState, microseconds
 from sqlml.options import option
-from sqlml.schema import Column, Kind, quote_literal, quote_name, same_name
+from sqlml.schema import Column, Kind, quote_name, same_name
 
 METRICS = (
     "mean_absolute_error",
@@ -48,6 +48,7 @@ METRICS = (
     "symmetric_mean_absolute_percentage_error",
     "mean_absolute_scaled_error",
 )
+LIMITS = ("__low", "__high")
 #: Select items of the metrics over rows (y, f, scale): percentages in percent, as the service prints them.
 ERRORS = (
     "avg(abs(y - f))",
@@ -109,6 +110,7 @@ def _stored(trained: Trained, state: ForecastState, horizon: int) -> pa.Table:
             "__f": numbers(values),
             "__se": numbers(errors),
             "__scale": numbers(record.naive_error[rows]),
+            **{name: numbers(x[rows]) for name, x in zip(LIMITS, limits(trained, state), strict=True)},
         }
     )
 
@@ -140,16 +142,14 @@ def _evaluate(call: Call) -> Computed:
         given = sorted(call.given)
         if given:
             text = f"{given[0].upper()} must be given only together with input data."
-            raise OptionError(text, span=call.span)
+            raise OptionError(text, span=call.places.get(given[0], call.span))
         columns = tuple(("aic" if n == "AIC" else n, s, t) for n, s, t in EVALUATED if n != "error_message")
         renamed = arima_evaluate(call, False)
         wanted = (*state_of(call.model).id_columns, *(Column(n, s) for n, s, _ in columns))
 
         def first() -> pa.Table:
-            table = renamed.compute()
-            return table.rename_columns(["aic" if n == "AIC" else n for n in table.column_names]).drop_columns(
-                ["error_message"]
-            )
+            table = renamed.compute()  # the reason of a failure is its last column
+            return pa.Table.from_arrays(table.columns[: len(wanted)], names=[c.name for c in wanted])
 
         return Computed(wanted, first)
     state = state_of(call.model)
@@ -158,7 +158,7 @@ def _evaluate(call: Call) -> Computed:
     if call.settings.perform_aggregation:
         if "confidence_level" in call.given:
             text = "CONFIDENCE_LEVEL must be given only with PERFORM_AGGREGATION FALSE."
-            raise OptionError(text, span=call.span)
+            raise OptionError(text, span=call.places.get("confidence_level", call.span))
         return _aggregated(call, state, horizon)
     return _by_time(call, state, horizon)
 
@@ -206,8 +206,8 @@ def _by_time(call: Call, state: ForecastState, horizon: int) -> Computed:
         items = [
             *shown,
             f"p.__f AS {quote_name(forecast)}",
-            f"{_limit(call.model, f'p.__f - {width!r} * p.__se')} AS lower_bound",
-            f"{_limit(call.model, f'p.__f + {width!r} * p.__se')} AS upper_bound",
+            f"{_limit(f'p.__f - {width!r} * p.__se')} AS lower_bound",
+            f"{_limit(f'p.__f + {width!r} * p.__se')} AS upper_bound",
             f"abs({y} - p.__f) AS absolute_error",
             f"abs({y} - p.__f) / nullif(abs({y}), 0) AS absolute_percentage_error",
         ]
@@ -218,15 +218,9 @@ def _by_time(call: Call, state: ForecastState, horizon: int) -> Computed:
     return Computed(columns, compute)
 
 
-def _limit(trained: Trained, sql: str) -> str:
+def _limit(sql: str) -> str:
     """A bound inside the limits of the model's forecasts, NULL where there is no forecast."""
-    low = getattr(trained.options, "forecast_limit_lower_bound", None)
-    high = getattr(trained.options, "forecast_limit_upper_bound", None)
-    if low is not None:
-        sql = f"greatest({sql}, {quote_literal(float(np.nextafter(low, np.inf)))})"
-    if high is not None:
-        sql = f"least({sql}, {quote_literal(float(np.nextafter(high, -np.inf)))})"
-    return sql if low is None and high is None else f"CASE WHEN p.__f IS NOT NULL THEN {sql} END"
+    return f"CASE WHEN p.__f IS NOT NULL THEN least(greatest({sql}, p.__low), p.__high) END"
 
 
 # ---------------------------------------------------------------- ML.DETECT_ANOMALIES
@@ -274,34 +268,27 @@ def _past_anomalies(call: Call, state: ForecastState, columns: Sequence[Column])
     times = [record.times(i, 0, record.count(i)) for i in which]
     both = [expected(state, i) for i in which]
     fitted, sigma = (np.concatenate([b[k] for b in both]) for k in range(2))
+    lows, highs = limits(call.model, state)
     counts = [record.count(i) for i in which]
     rows = np.repeat(np.array(which, np.int64), counts)
     values = np.concatenate([record.data[record.points(i)] for i in which])
-    return _anomaly_table(call, columns, id_arrays(state, rows), np.concatenate(times), values, fitted, sigma)
+    fixed = [*id_arrays(state, rows).values(), stamps(np.concatenate(times))]
+    arrays = [*fixed, *_verdict(call, values, fitted, sigma, lows[rows], highs[rows])]
+    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
 
 
-def _anomaly_table(
-    call: Call,
-    columns: Sequence[Column],
-    ids: dict[str, pa.Array],
-    times: np.ndarray,
-    values: F64,
-    fitted: F64,
-    sigma: F64,
-) -> pa.Table:
+def _verdict(call: Call, y: F64, f: F64, sigma: F64, low: F64, high: F64) -> list[pa.Array]:
+    """The value, whether it is an anomaly, its bounds inside the limits, and its probability."""
     threshold = call.settings.anomaly_prob_threshold
-    probability = anomaly_probability(call.model, values - fitted, sigma)
     width = half_width(call.model, threshold) * sigma
-    arrays = [
-        *ids.values(),
-        stamps(times),
-        numbers(values),
-        pa.array(probability > threshold),
-        numbers(limited(call.model, fitted - width)),
-        numbers(limited(call.model, fitted + width)),
+    probability = anomaly_probability(call.model, y - f, sigma)
+    return [
+        numbers(y),
+        pa.array(probability > threshold, mask=np.isnan(probability)),
+        numbers(np.clip(f - width, low, high)),
+        numbers(np.clip(f + width, low, high)),
         numbers(probability),
     ]
-    return pa.table(dict(zip([c.name for c in columns], arrays, strict=True)))
 
 
 def anomaly_probability(trained: Trained, error: F64, sigma: F64) -> F64:
@@ -324,12 +311,11 @@ def _new_anomalies(call: Call) -> Computed:
     later = with_future(call)
 
     def compute() -> pa.Table:
-        shown = [f"r.{quote_name(c.name)} AS {quote_name(w.name)}" for c, w in zip(ids, state.id_columns, strict=True)]
         items = [
-            *shown,
+            *(f"r.{quote_name(c.name)} AS __id{i}" for i, c in enumerate(ids)),
             f"make_timestamptz({_at(time)}) AS __time, r.{quote_name(data.name)}::DOUBLE AS __y",
-            "p.__f AS __f, p.__se AS __se",
-            *(f"r.{quote_name(c.name)}" for c in others),
+            "p.__f AS __f, p.__se AS __se, p.__low AS __low, p.__high AS __high",
+            *(f"r.{quote_name(c.name)} AS __other{i}" for i, c in enumerate(others)),
         ]
         stored = later()
         with _joined(call, state, _stored(call.model, stored, stored.series.horizon), "LEFT") as (scope, source):
@@ -345,22 +331,14 @@ def _at(time: Column) -> str:
 
 
 def _judged(call: Call, found: pa.Table, columns: Sequence[Column], ids: int, others: Sequence[Column]) -> pa.Table:
-    y, f, se = (np.asarray(found.column(n).to_numpy(), dtype=np.float64) for n in ("__y", "__f", "__se"))
-    threshold = call.settings.anomaly_prob_threshold
-    width = half_width(call.model, threshold) * se
-    probability = anomaly_probability(call.model, y - f, se)
-    unknown = np.isnan(probability)
+    given = (np.asarray(found.column(n).to_numpy(), dtype=np.float64) for n in ("__y", "__f", "__se", *LIMITS))
     arrays = [
         *(found.column(i) for i in range(ids)),
         found.column("__time").cast(pa.timestamp("us", tz="UTC")),
-        found.column("__y"),
-        pa.array(probability > threshold, mask=unknown),
-        numbers(limited(call.model, f - width)),
-        numbers(limited(call.model, f + width)),
-        numbers(probability),
-        *(found.column(c.name) for c in others),
+        *_verdict(call, *given),
+        *(found.column(f"__other{i}") for i in range(len(others))),
     ]
-    return pa.table(dict(zip([c.name for c in columns], arrays, strict=True)))
+    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
 
 
 EVALUATE_FORECAST = TableFunction(

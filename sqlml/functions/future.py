@@ -38,7 +38,7 @@ def future_state(call: Call) -> Callable[[], ForecastState]:
         inner = f"(SELECT {', '.join(items)} FROM {call.data.sql} WHERE {quote_name(time.name)} IS NOT NULL) AS r"
         database.register(name, table)
         try:
-            sql = f"{call.data.scope} SELECT {listed} FROM {inner} JOIN {name} AS s ON {' AND '.join(on)}"
+            sql = f"{call.data.scope} SELECT {listed} FROM {inner} JOIN {name} AS s ON {' AND '.join(on)} ORDER BY ALL"
             rows = database.table(sql, call.context.parameters)
         finally:
             database.unregister(name)
@@ -57,7 +57,11 @@ def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> Forec
         mine = numbers == i
         step = positions(record.axis(int(i)), int(record.start[i]), times[mine]) - record.count(int(i))
         inside = (step >= 0) & (step < record.horizon)
-        features[i, step[inside]] = values[mine][inside]
+        # Rows of one step are averaged, as those of the training were.
+        taken, at, count = np.unique(step[inside], return_inverse=True, return_counts=True)
+        total = np.zeros((len(taken), width))
+        np.add.at(total, at, values[mine][inside])
+        features[i, taken] = total / count[:, None]
     if np.isnan(features).all():
         text = f"the input of {call.name} must have rows for the times after the history of the model. It has none."
         raise DataError(text, span=call.data.span)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from sqlml.errors import OptionError, SchemaError, did_you_mean
 from sqlml.functions.base import Call, Computed, Source, TableFunction
-from sqlml.functions.forecast import PERIODS, STAMP, STAMP_SQL, numbers, stamps
+from sqlml.functions.forecast import PERIODS, STAMP, STAMP_SQL, numbers, stamps, told
 from sqlml.kernels import series, workers
 from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.types import F64, I64
@@ -90,15 +90,16 @@ def given_series(call: Call, source: Source) -> Callable[[], Given]:
     time = _column(call, source, settings.timestamp_col, "TIMESTAMP_COL")
     if time.type.name not in TIMES:
         text = f"TIMESTAMP_COL must be a TIMESTAMP, DATE or DATETIME column. {time.name} is {time.type.google}."
-        raise SchemaError(text, span=source.span)
+        raise SchemaError(text, span=call.places.get("timestamp_col", source.span))
     data = _column(call, source, settings.data_col, "DATA_COL")
     if data.kind is not Kind.NUMERIC:
         text = f"DATA_COL must be a numeric column. {data.name} is {data.type.google}."
-        raise SchemaError(text, span=source.span)
+        raise SchemaError(text, span=call.places.get("data_col", source.span))
     ids = tuple(_column(call, source, n, "ID_COLS") for n in settings.id_cols or ())
     used = [time, data, *ids]
     if any(same_name(a.name, b.name) for i, a in enumerate(used) for b in used[:i]):
-        raise OptionError("ID_COLS must name other columns than the time and the data, each once.", span=call.span)
+        text = "ID_COLS must name other columns than the time and the data, each once."
+        raise OptionError(text, span=call.places.get("id_cols", call.span))
 
     def read() -> Given:
         return Given(reader(relation_of(call, source), time, data, ids), time, data, ids)
@@ -119,7 +120,8 @@ def _column(call: Call, source: Source, name: str, what: str) -> Column:
     found = find(source.columns, name)
     if found is None:
         hint = did_you_mean(name, names(source.columns))
-        raise SchemaError(f"{what} must name a column of the input. Got {name!r}.", span=source.span, hint=hint)
+        text = f"{what} must name a column of the input. Got {name!r}."
+        raise SchemaError(text, span=call.places.get(what.lower(), source.span), hint=hint)
     return found
 
 
@@ -141,18 +143,21 @@ def rows_of(
     kinds: list[Any] = []
     statuses: list[str | None] = []
     parts: list[dict[str, F64]] = []
-    lead = len(given.ids) + 2
+    lead = len(given.ids) + 3
+    data: list[F64] = []
     for i, error in enumerate(record.error):
         n = record.count(i)
-        h = 0 if error else horizon
+        h = 0 if error else int(told(record.times(i, n, horizon), record.forecast[i, :horizon]).sum())
         rows = 1 if error else n + h
         which += [i] * rows
         times.append(np.array([-1], np.int64) if error else record.times(i, 0, n + h))
         kinds += [None] if error else ["history"] * n + ["forecast"] * h
         statuses += [error] if error else [""] * rows
-        found = {c.name: np.full(1, np.nan) for c in columns[lead:-1]} if error else values(i, n)
+        found = {c.name: np.full(1, np.nan) for c in columns[lead:-1]}
         if not error:
-            found[given.data.name] = np.concatenate([record.data[record.points(i)], record.forecast[i, :h]])
+            found = {name: x[:rows] for name, x in values(i, n).items()}
+        known = (record.data[record.points(i)], record.forecast[i, :h])
+        data.append(np.full(1, np.nan) if error else np.concatenate(known))
         parts.append(found)
     flat = np.concatenate(times) if times else np.zeros(0, np.int64)
     missing = np.array([k is None for k in kinds], dtype=np.bool_)
@@ -162,6 +167,7 @@ def rows_of(
         *given.id_arrays(which).values(),
         stamped,
         pa.array(kinds, pa.string()),
+        numbers(np.concatenate(data) if data else np.zeros(0)),
         *(numbers(x) for x in joined),
         pa.array(statuses, pa.string()),
     ]
@@ -210,7 +216,8 @@ def _seasonality(call: Call) -> Computed:
     for name in wanted or ():
         if name not in PERIODS:
             text = f"SEASONALITIES must be some of {', '.join(PERIODS)}. Got {name!r}."
-            raise OptionError(text, span=call.span)
+            place = call.places.get("seasonalities", call.span)
+            raise OptionError(text, span=place, hint=did_you_mean(name, PERIODS))
     read = given_series(call, call.data)
     shown = [p for p in PERIODS if wanted is None or p in wanted]
     columns = (

@@ -47,15 +47,16 @@ def hierarchy(ids: Sequence[tuple[object, ...]], levels: Sequence[int]) -> Hiera
         first,
             then the one before it, up to the total; columns outside the hierarchy always stay.
     """
-    nodes: dict[tuple[object, ...], list[int]] = {}
+    # By level, too: an id that is NULL in the data is not one that is rolled up.
+    nodes: dict[tuple[int, tuple[object, ...]], list[int]] = {}
     for kept in range(len(levels) - 1, -1, -1):
         rolled = set(levels[kept:])
         for position, key in enumerate(ids):
             node = tuple(None if i in rolled else part for i, part in enumerate(key))
-            nodes.setdefault(node, []).append(position)
+            nodes.setdefault((kept, node), []).append(position)
     offsets = np.cumsum([0, *(len(v) for v in nodes.values())])
     members = [i for v in nodes.values() for i in v]
-    return Hierarchy(tuple(nodes), np.array(members, np.int64), np.asarray(offsets, np.int64))
+    return Hierarchy(tuple(node for _, node in nodes), np.array(members, np.int64), np.asarray(offsets, np.int64))
 
 
 def bottom_up(tree: Hierarchy, values: F64) -> F64:

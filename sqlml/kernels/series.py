@@ -23,6 +23,8 @@ Fidelity = Literal["best", "bigquery"]
 # in the daily visits of the Google Analytics sample.
 SPIKE_THRESHOLD = {"best": 8.0, "bigquery": 11.0}
 SHORTEST = 3
+#: Sums of squares of larger values leave the range of FLOAT64.
+LARGEST = 1e140
 # Cycles smoothed together, and the height of a step in units of the usual change. The service's are 7 and 4;
 # on the
 # held-out tails of public series steadier seasons and fewer steps forecast better.
@@ -183,6 +185,11 @@ def clean(times: I64, values: F64, settings: Settings) -> Regular:
     present = int((~np.isnan(values)).sum())
     if present < SHORTEST:
         raise ValueError(f"The time series data is too short: {present} points, at least {SHORTEST} are needed.")
+    sizes = np.abs(values[np.isfinite(values)])
+    largest = float(sizes.max()) if len(sizes) else 0.0
+    if largest > LARGEST or 0.0 < largest < 1 / LARGEST:
+        text = "The largest value of the time series must be 0 or between 1e-140 and 1e140 in size."
+        raise ValueError(f"{text} It is {largest:.3g}: change its unit.")
     return regular(times, values, settings.frequency, longest=settings.longest)
 
 

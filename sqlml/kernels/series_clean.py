@@ -22,6 +22,8 @@ WEEK = 7 * DAY
 FIXED = {"PER_MINUTE": MINUTE, "HOURLY": HOUR, "DAILY": DAY, "WEEKLY": WEEK}
 MONTHS = {"MONTHLY": 1, "QUARTERLY": 3, "YEARLY": 12}
 MEAN_MONTH = 30.436875 * DAY
+#: The last microsecond of the year 9999, where TIMESTAMP ends.
+LAST_TIME = 253_402_300_799_999_999
 # A grid this much longer than its points would be almost all interpolation.
 SPARSEST = 200
 
@@ -76,17 +78,36 @@ def detect_frequency(times: I64) -> Frequency:
     gaps = np.diff(distinct)
     lengths, counts = np.unique(gaps, return_counts=True)
     common = int(lengths[np.argmax(counts)])
-    days = np.median(gaps) / DAY
-    if common % DAY == 0 and days >= 27:
-        for name, low, high in (("MONTHLY", 27, 32), ("QUARTERLY", 88, 93), ("YEARLY", 364, 367)):
-            if low < days < high and _calendar_share(distinct) > 0.9:
-                return Frequency(name, months=MONTHS[name], month_end=_month_end(distinct))
+    months = _calendar_step(distinct, gaps)
+    if months:
+        name = next((n for n, count in MONTHS.items() if count == months), "CUSTOM")
+        return Frequency(name, months=months, month_end=_month_end(distinct))
     for name, step in FIXED.items():
         if common == step:
             return Frequency(name, step=step)
     if common < MINUTE:
         raise ValueError("The step of the time series must be a minute or more. Average its rows by minute first.")
     return Frequency("CUSTOM", step=common)
+
+
+def _calendar_step(times: I64, gaps: I64) -> int:
+    """The step in months of times that follow the calendar, 0 for others.
+
+    They fall on one day of the month, its last day where it is shorter; or, like the first working day, on varying
+    days but never twice on one step.
+    """
+    days = float(np.median(gaps)) / DAY
+    step = round(days / MEAN_MONTH * DAY)
+    if step < 1 or abs(days - step * MEAN_MONTH / DAY) > 3.5:
+        return 0
+    months, day, clock = _parts(times)
+    last = _month_length(months) - 1
+    kept, counts = np.unique(day, return_counts=True)
+    shares = [float(((day == d) | ((day == last) & (last < d))).mean()) for d in kept[counts == counts.max()]]
+    on_one_day = max(*shares, float((day == last).mean())) > 0.9
+    varying = len(times) > 3 and bool((gaps != gaps[0]).any()) and not clock.any()
+    once = len(np.unique((months - months[0]) // step)) == len(times)
+    return step if on_one_day or (varying and once and step in MONTHS.values()) else 0
 
 
 def named_frequency(name: str, times: I64) -> Frequency:
@@ -118,14 +139,6 @@ def _month_length(months: I64) -> I64:
 def _month_end(times: I64) -> bool:
     months, day, _ = _parts(times)
     return bool((day == _month_length(months) - 1).all()) and bool((day > 26).all())
-
-
-def _calendar_share(times: I64) -> float:
-    """Share of the times on the most common day of the month; the last day of every month counts as one."""
-    months, day, _ = _parts(times)
-    last = day == _month_length(months) - 1
-    _, counts = np.unique(day, return_counts=True)
-    return float(max(counts.max(), last.sum())) / len(times)
 
 
 def positions(frequency: Frequency, start: int, times: I64) -> I64:

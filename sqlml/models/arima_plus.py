@@ -7,6 +7,7 @@ whose forecasts are the sums of their children's.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,7 @@ from sqlml.kernels import forecasts, reconcile, workers
 from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.series import Settings
 from sqlml.kernels.series_clean import positions
-from sqlml.kernels.types import F64
+from sqlml.kernels.types import F64, I64
 from sqlml.models import time_series
 from sqlml.models.base import Fixed, Model, Task, Trained, TrainingData
 from sqlml.models.time_series import (
@@ -154,12 +155,7 @@ def _with_sums(
 ) -> tuple[Forecasts, pa.Table]:
     """The series and after them the sums along the hierarchy; ids that are summed over are NULL."""
     names = ids.column_names
-    levels = [
-        next(i for i, n in enumerate(names) if same_name(n, wanted))
-        for wanted in options.hierarchical_time_series_cols or ()
-    ]
-    keys = list(zip(*(ids.column(n).to_pylist() for n in names), strict=True))
-    tree = reconcile.hierarchy([tuple(_hashable(v) for v in key) for key in keys], levels)
+    tree = _tree(_keys(ids), ids, options)
     total = len(found) + len(tree)
     sums = workers.fit_all(
         _summed(found, tree), replace(settings, lower=None, upper=None), report=teller(run, total, len(found))
@@ -169,6 +165,32 @@ def _with_sums(
         sums = replace(sums, forecast=values)
     rows = {n: pa.array([_plain(key[i]) for key in tree.keys], ids.schema.field(n).type) for i, n in enumerate(names)}
     return forecasts.concatenate([found, sums]), pa.concat_tables([ids, pa.table(rows, schema=ids.schema)])
+
+
+def _tree(keys: Sequence[tuple[object, ...]], ids: pa.Table, options: ArimaPlusOptions) -> reconcile.Hierarchy:
+    names = ids.column_names
+    wanted = options.hierarchical_time_series_cols or ()
+    return reconcile.hierarchy(keys, [next(i for i, n in enumerate(names) if same_name(n, w)) for w in wanted])
+
+
+def _keys(ids: pa.Table) -> list[tuple[object, ...]]:
+    columns = [[_hashable(v) for v in column.to_pylist()] for column in ids.columns]
+    return list(zip(*columns, strict=True))
+
+
+def summed_series(ids: pa.Table, options: ArimaPlusOptions, failed: Sequence[bool]) -> I64:
+    """How many modelled series each row of the stored ids stands for: 1, and more for the sums behind them."""
+    total = ids.num_rows
+    counts = np.ones(total, dtype=np.int64)
+    if not options.hierarchical_time_series_cols:
+        return counts
+    keys = _keys(ids)
+    # The first rows are the series themselves, and their number decides how many sums follow.
+    first = bisect.bisect_left(range(total), total, key=lambda n: n + len(_tree(keys[:n], ids, options)))
+    tree = _tree(keys[:first], ids, options)
+    alive = ~np.array(failed, dtype=np.bool_)
+    counts[first:] = [int(alive[tree.of(node)].sum()) for node in range(len(tree))]
+    return counts
 
 
 def _hashable(value: object) -> object:
