@@ -6,7 +6,10 @@ numpy, torch, safetensors and sqlml beside the package, and puts its numbers int
     python -m benchmarks.timesfm_reference timesfm        # with timesfm 3.0.2: version 2.5
     python -m benchmarks.timesfm_reference transformers   # with transformers 5.23.0: one pass of both versions
     python -m benchmarks.timesfm_reference timesfm1       # with timesfm 1.3.0: version 2.0
-    python -m benchmarks.timesfm_reference speed          # with timesfm 3.0.2: 200 million random weights, both sides
+
+Speed with 200 million random weights, one side after the other (SIDE is timesfm, with timesfm 3.0.2, or sqlml):
+
+    python -m benchmarks.timesfm_reference speed SIDE folder 1000 512
 
 The series are standardised before, as both versions' packages do on request.
 """
@@ -19,7 +22,6 @@ import json
 import pathlib
 import resource
 import sys
-import tempfile
 import time
 from typing import Any
 
@@ -58,8 +60,14 @@ def tensors_of(name: str, sizes: Sizes | None = None) -> dict[str, Any]:
     return {k: torch.from_numpy(v) for k, v in models.weights(name, sizes).items()}
 
 
-def reference_25(sizes: Sizes, weights: dict[str, Any], context: int, horizon: int, batch: int) -> Any:
-    """Version 2.5 in the package timesfm, with the switches that sqlml has on."""
+def reference_25(
+    sizes: Sizes, weights: dict[str, Any], context: int, horizon: int, batch: int, *, positive: bool
+) -> Any:
+    """Version 2.5 in the package timesfm, with the switches that sqlml has on.
+
+    Args:
+        positive: no forecast of values above 0 is below.
+    """
     import timesfm
     from timesfm.timesfm_2p5 import timesfm_2p5_torch as package
 
@@ -96,7 +104,7 @@ def reference_25(sizes: Sizes, weights: dict[str, Any], context: int, horizon: i
             per_core_batch_size=batch,
             use_continuous_quantile_head=True,
             force_flip_invariance=True,
-            infer_is_positive=False,
+            infer_is_positive=positive,
             fix_quantile_crossing=True,
         )
     )
@@ -105,7 +113,7 @@ def reference_25(sizes: Sizes, weights: dict[str, Any], context: int, horizon: i
 
 def by_timesfm() -> None:
     """Version 2.5: uneven lengths, four passes."""
-    model = reference_25(models.SMALL["2.5"], tensors_of("timesfm-2.5"), 152, 64, 3)
+    model = reference_25(models.SMALL["2.5"], tensors_of("timesfm-2.5"), 152, 64, 3, positive=False)
     _, out = model.forecast(64, [y.astype(np.float32) for y in standardised()])
     keep("timesfm-2.5", "timesfm", {i: out[i, :, 1:] for i in range(len(standardised()))}, STEPS)
 
@@ -182,33 +190,41 @@ def crossed_to_sorted(deciles: np.ndarray) -> np.ndarray:
     return out
 
 
-def speed(count: int = 1000, points: int = 512, horizon: int = 128) -> None:
-    """Seconds and peak memory of `count` series with 200 million random weights, and how far the forecasts differ."""
+def speed(side: str, folder: str, count: int, points: int, horizon: int = 128) -> None:
+    """Seconds and peak memory of one side with 200 million random weights, kept in a folder with the forecasts."""
+    place = pathlib.Path(folder)
+    if not (place / "model.safetensors").exists():
+        models.write(place, "timesfm-2.5", sizes=FULL)
     rng = np.random.default_rng(0)
     t = np.arange(points)
     series = [100 + 10 * np.sin(2 * np.pi * (t + i) / 24) + rng.standard_normal(points) for i in range(count)]
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = check(models.write(pathlib.Path(folder), "timesfm-2.5", sizes=FULL))
-        rows: dict[str, Any] = {}
-        if "reference" in sys.argv:
-            model = reference_25(FULL, tensors_of("timesfm-2.5", FULL), points, horizon, 32)
-            begin = time.perf_counter()
-            _, out = model.forecast(horizon, [y.astype(np.float32) for y in series])
-            rows = {"side": "timesfm", "out": out[..., 1:]}
-        else:
-            ours = TimesFM(checkpoint)
-            begin = time.perf_counter()
-            done = dict(ours.forecast(series, [horizon] * count))
-            rows = {"side": "sqlml", "out": np.stack([done[i].values for i in range(count)])}
-        seconds = time.perf_counter() - begin
+    begin = time.perf_counter()
+    if side == "timesfm":
+        from safetensors.torch import load_file
+
+        model = reference_25(FULL, load_file(place / "model.safetensors"), points, horizon, 32, positive=True)
+        middle, cpu = time.perf_counter(), time.process_time()
+        _, out = model.forecast(horizon, [y.astype(np.float32) for y in series])
+        out = out[..., 1:]
+    else:
+        ours = TimesFM(check(folder))
+        middle, cpu = time.perf_counter(), time.process_time()
+        done = dict(ours.forecast(series, [horizon] * count))
+        out = np.stack([done[i].values for i in range(count)])
+    end = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{rows['side']}: {count} series of {points} points, {seconds:.1f} s, peak {peak:.2f} GiB")
-    np.save(f"{sys.argv[2]}.{rows['side']}.npy", rows["out"])
+    cpu = time.process_time() - cpu
+    seconds = f"load {middle - begin:.1f} s, forecast {end - middle:.1f} s, its CPU time {cpu:.0f} s"
+    print(f"{side}: {count} series of {points} points: {seconds}, peak memory {peak:.2f} GiB")
+    np.save(place / f"{side}.npy", out)
+    other = place / f"{'sqlml' if side == 'timesfm' else 'timesfm'}.npy"
+    if other.exists() and (theirs := np.load(other)).shape == out.shape:
+        print(f"largest difference {np.abs(theirs - out).max():.2g} of values up to {np.abs(out).max():.4g}")
 
 
 if __name__ == "__main__":
     work = {"timesfm": by_timesfm, "transformers": by_transformers, "timesfm1": by_timesfm1}
     if sys.argv[1] == "speed":
-        speed(*(int(x) for x in sys.argv[3:] if x.isdigit()))
+        speed(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     else:
         work[sys.argv[1]]()
