@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import importlib.metadata
 import math
-import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from sqlml.models.automl import AutoMl
 from sqlml.models.base import FeatureStatistics, Label, Task, Trained, TrainingData
 from sqlml.models.tuning import Shared
 from sqlml.plan.create import SUPERVISED, CreatePlan, feature_columns
-from sqlml.plan.locate import find_word
+from sqlml.plan.locate import find_column
 from sqlml.plan.session import Session
 from sqlml.progress import Listener, Run
 from sqlml.relation import LocalRelation, Relation, Remainder
@@ -94,8 +93,7 @@ def create_model(session: Session, plan: CreatePlan, listeners: Sequence[Listene
     except Error as error:
         if error.span is None:
             word = error.message.split(" ", 1)[0].lower()
-            column = re.match(r"the column (\S+) ", error.message)
-            place = find_word(plan.planner.text, column[1], plan.query_span) if column else None
+            place = find_column(error.message, plan.planner.text, plan.query_span)
             error.span = plan.spans.get(word) or place or plan.query_span
         raise
 

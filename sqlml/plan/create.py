@@ -28,6 +28,7 @@ from sqlml.models import model_type, owners
 from sqlml.models.base import Model, Task, Trained
 from sqlml.models.label import check_weights
 from sqlml.options import Given, bind, declarations
+from sqlml.plan.locate import find_column
 from sqlml.plan.query import Planner
 from sqlml.plan.session import Session
 from sqlml.schema import Column, Kind, find, names, same_name
@@ -126,7 +127,7 @@ def plan_create(session: Session, statement: CreateModel, text: str, parameters:
     query = _training_query(statement)
     sql = planner.sql(query)
     columns = planner.columns(sql, span=query.span)
-    _check_unique(columns, query.span)
+    _check_unique(columns, query.span, text)
     spans = {k: v.name_span for k, v in given.items() if v.name_span is not None}
     label = _label(model, options, columns, given, query.span)
     transform = _transform(statement, model, options, columns, label, session)
@@ -240,11 +241,12 @@ def _named_queries(statement: CreateModel, planner: Planner) -> dict[str, str]:
     return found
 
 
-def _check_unique(columns: tuple[Column, ...], span: Span) -> None:
+def _check_unique(columns: tuple[Column, ...], span: Span, text: str) -> None:
     seen: set[str] = set()
     for c in columns:
         if c.name.casefold() in seen:
-            raise SchemaError(f"the columns of the training query must differ. Got {c.name} twice.", span=span)
+            said = f"the columns of the training query must differ. Got {c.name} twice."
+            raise SchemaError(said, span=find_column(said, text, span) or span)
         seen.add(c.name.casefold())
 
 
@@ -326,7 +328,8 @@ def _check_model(plan: CreatePlan, given: Mapping[str, Given]) -> None:
             words = re.findall(r"\w+", error.message)
             column = next((s for n, s in plan.spans.items() if n.upper() in words), None)
             value = _refused_value(error.message, given.get(word), plan.planner.text)
-            error.span = value or plan.spans.get(word) or column or plan.query_span
+            feature = find_column(error.message, plan.planner.text, plan.query_span)
+            error.span = value or plan.spans.get(word) or column or feature or plan.query_span
         raise
 
 

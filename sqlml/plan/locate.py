@@ -88,6 +88,15 @@ def _named(error: Error, message: str, name: str, text: str, span: Span, hint: s
     return found
 
 
+_OF_COLUMN = re.compile(r"the column (\S+) |the arrays of (\S+) |as a feature: (\S+) \(|must differ\. Got (\S+) twice")
+
+
+def find_column(message: str, text: str, span: Span) -> Span | None:
+    """Where the column stands in a range of the text that a sentence is about."""
+    said = _OF_COLUMN.search(message)
+    return None if said is None else find_word(text, next(g for g in said.groups() if g), span)
+
+
 _ASIDE = re.compile(r"/\*.*?\*/|(?:--|#)[^\n]*|'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"", re.S)
 
 

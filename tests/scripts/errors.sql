@@ -284,7 +284,7 @@ AS SELECT body_mass_g, NULL AS z FROM penguins WHERE body_mass_g IS NOT NULL
 ---
 SchemaError: LINEAR_REG cannot take this column as a feature: z (NULL).
   4 | AS SELECT body_mass_g, NULL AS z FROM penguins WHERE body_mass_g IS NOT NULL
-         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                                     ^
 Hint: leave them out of the SELECT, or cast them to a type that is accepted.
 
 
@@ -367,7 +367,7 @@ AS SELECT body_mass_g, [STRUCT(STRUCT(1 AS q) AS b)] z FROM penguins
 ---
 SchemaError: LINEAR_REG cannot take this column as a feature: z (ARRAY<STRUCT<b STRUCT<q INT64>>>).
   4 | AS SELECT body_mass_g, [STRUCT(STRUCT(1 AS q) AS b)] z FROM penguins
-         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+                                                           ^
 Hint: leave them out of the SELECT, or cast them to a type that is accepted.
 
 
