@@ -49,6 +49,13 @@ def numbers(array: pa.Array) -> npt.NDArray[np.float64]:
     return np.where(_valid(array), found, np.nan) if array.null_count else found
 
 
+def bigints(array: pa.Array) -> npt.NDArray[np.int64]:
+    """The values of a BIGINT array of shape (n,) without NULLs. Read-only."""
+    if not len(array):
+        return np.zeros(0, dtype=np.int64)
+    return np.frombuffer(array.buffers()[1], dtype=np.int64, count=array.offset + len(array))[array.offset :]
+
+
 def codes(array: pa.Array) -> npt.NDArray[np.int32]:
     """The values of an int32 array of shape (n,); NULL becomes -1."""
     found = np.frombuffer(array.buffers()[1], dtype=np.int32, count=array.offset + len(array))[array.offset :]

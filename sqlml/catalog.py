@@ -7,16 +7,16 @@ or unpickled. Saving is one transaction: the old model stays until the new one i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import functools
-import hashlib
-import itertools
 import json
 import time
 import types
 import typing
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sqlml.arrays import Damaged, Incoming, raw, take
+from sqlml.arrays import LARGE, ROW, Damaged, Incoming, Outgoing, pieces, raw, take
 from sqlml.database import Database
-from sqlml.errors import FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
+from sqlml.errors import Error, FormatError, InternalError, NameError, OperationalError, Span, did_you_mean
 from sqlml.models import MODELS
 from sqlml.models.base import Trained
 from sqlml.models.tuning import Trial
@@ -37,8 +37,6 @@ from sqlml.transform import Transform
 #: Version of what is written. A model of a higher version is refused, lower ones are read.
 FORMAT = 1
 
-#: Bytes from which an array is stored in pieces, and bytes of a piece.
-LARGE, PIECE = 1 << 20, 1 << 13
 #: Arrays and pieces that are read at a time.
 _BATCH = 2048
 
@@ -205,69 +203,59 @@ class Catalog:
     # ------------------------------------------------------------ writing
 
     def save(self, trained: Trained, settings: Mapping[str, Any]) -> None:
-        """Store a model in place of the one of the same name, in one transaction."""
+        """Store a model in place of the one of the same name, in one transaction.
+
+        Arrays are let go as they are written: where the caller keeps no reference to the model, memory does not
+        hold them twice.
+        """
+        new = _rows_of(trained)
+        del trained
         for attempt in range(12):
             try:
                 with self.database.transaction():
-                    self._write(trained, settings)
+                    self._write(new, settings)
                 return
             except OperationalError as error:
-                if "onflict" not in error.message or self.database.in_transaction or attempt == 11:
+                last = self.database.in_transaction or new.begun or attempt == 11
+                if "onflict" not in error.message or last:
                     raise
                 time.sleep(0.01 * 2 ** min(attempt, 6))
 
-    def _write(self, trained: Trained, settings: Mapping[str, Any]) -> None:
+    def _write(self, new: _Rows, settings: Mapping[str, Any]) -> None:
         self._prepare()
-        arrays: dict[str, Any] = {}
-        skipped = {"dataset", "name", "uid", "model", "iterations"}
-        document = {
-            f.name: encode(getattr(trained, f.name), arrays, f.name, _hints(Trained)[f.name])
-            for f in dataclasses.fields(Trained)
-            if f.name not in skipped
-        }
-        self._delete(trained.dataset, trained.name)
+        self._delete(new.dataset, new.name)
         now = datetime.datetime.now(datetime.UTC)
         self.database.execute(
             f"INSERT INTO {self.table('models')} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                *(trained.dataset, trained.name, trained.uid, FORMAT, trained.model, trained.created, now),
-                *(json.dumps(document), json.dumps(dict(settings))),
+                *(new.dataset, new.name, new.uid, FORMAT, new.model, new.created, now),
+                *(new.document, json.dumps(dict(settings))),
             ],
         )
-        for key, value in arrays.items():
-            self._write_array(trained.uid, key, value)
-        if trained.iterations:
-            rows = [
-                (i.training_run, i.iteration, i.loss, i.eval_loss, i.learning_rate, i.duration_ms, json.dumps(i.extra))
-                for i in trained.iterations
-            ]
-            self.database.insert(self.table("iterations"), [(trained.uid, *row) for row in rows])
-        self.database.insert(self.table("versions"), [(trained.uid, k, v) for k, v in trained.versions.items()])
+        if new.iterations:
+            self.database.insert(self.table("iterations"), new.iterations)
+        self.database.insert(self.table("versions"), new.versions)
+        self._write_arrays(new)
 
-    def _write_array(self, uid: str, key: str, value: Any) -> None:
-        """One array as a row, a large one as pieces whose type is followed by their place, as in `<f8 0/12`.
-
-        Pieces come from an Arrow table: as parameters they would be copied several times. They are small because a
-        commit holds two copies of 2,048 rows in memory.
-        """
-        data, dtype, shape = raw(value)
+    def _write_arrays(self, new: _Rows) -> None:
+        """Small arrays as rows, large ones as a stream of pieces: as parameters they would be copied several times."""
         insert = f"INSERT INTO {self.table('arrays')}"
-        if len(data) < LARGE:
-            digest = hashlib.sha256(data).hexdigest()
-            self.database.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", [uid, key, dtype, shape, bytes(data), digest])
+        for array in new.small:
+            row = [new.uid, array.key, array.dtype, array.shape, bytes(array.data), array.digest]
+            self.database.execute(f"{insert} VALUES (?, ?, ?, ?, ?, ?)", row)
+        if not new.large:
             return
-        ends = np.append(np.arange(0, len(data), PIECE, dtype=np.int64), len(data))
-        count = len(ends) - 1
-        blobs = pa.Array.from_buffers(pa.large_binary(), count, [None, pa.py_buffer(ends), pa.py_buffer(data)])
-        digests = [hashlib.sha256(data[a:b]).hexdigest() for a, b in itertools.pairwise(ends.tolist())]
-        places = [f"{dtype} {i}/{count}" for i in range(count)]
+        new.begun = True
         name = f"__sqlml_{uuid.uuid4().hex}"
-        self.database.register(name, pa.table({"dtype": places, "data": blobs, "sha256": digests}))
+        listed = ", ".join(ROW.names)
+        self.database.register(name, pa.RecordBatchReader.from_batches(ROW, pieces(new.large)))
         try:
-            select = f"SELECT ?, ?, dtype, ?, data, sha256 FROM {quote_name(name)}"
-            self.database.execute(f"{insert} {select}", [uid, key, shape])
-        finally:
-            self.database.unregister(name)
+            self.database.execute(f"{insert} SELECT ?, {listed} FROM {quote_name(name)}", [new.uid])
+        except BaseException:
+            with contextlib.suppress(Error):  # in a transaction that failed nothing works, and its end forgets the name
+                self.database.unregister(name)
+            raise
+        self.database.unregister(name)
 
     def _prepare(self) -> None:
         if self.database.read_only:
@@ -341,6 +329,59 @@ class Catalog:
     def _delete_view(self, dataset: str, name: str) -> None:
         where = "lower(dataset) = lower(?) AND lower(name) = lower(?)"
         self.database.execute(f"DELETE FROM {self.table('views')} WHERE {where}", [dataset, name])
+
+
+@dataclasses.dataclass(slots=True)
+class _Rows:
+    """What is stored of a model.
+
+    Args:
+        small, large: its arrays; the large ones are taken out as they are written.
+        begun: some were, so that it cannot be written again.
+    """
+
+    dataset: str
+    name: str
+    uid: str
+    model: str
+    created: datetime.datetime
+    document: str
+    iterations: list[tuple[object, ...]]
+    versions: list[tuple[object, ...]]
+    small: list[Outgoing]
+    large: deque[Outgoing]
+    begun: bool = False
+
+
+def _rows_of(trained: Trained) -> _Rows:
+    arrays: dict[str, Any] = {}
+    skipped = {"dataset", "name", "uid", "model", "iterations"}
+    document = {
+        f.name: encode(getattr(trained, f.name), arrays, f.name, _hints(Trained)[f.name])
+        for f in dataclasses.fields(Trained)
+        if f.name not in skipped
+    }
+    uid = trained.uid
+    iterations: list[tuple[object, ...]] = [
+        (uid, i.training_run, i.iteration, i.loss, i.eval_loss, i.learning_rate, i.duration_ms, json.dumps(i.extra))
+        for i in trained.iterations
+    ]
+    rows = _Rows(
+        trained.dataset,
+        trained.name,
+        uid,
+        trained.model,
+        trained.created,
+        json.dumps(document),
+        iterations,
+        [(uid, k, v) for k, v in trained.versions.items()],
+        [],
+        deque(),
+    )
+    for key, value in arrays.items():
+        data, dtype, shape = raw(value)
+        (rows.small if len(data) < LARGE else rows.large).append(Outgoing(key, dtype, shape, data))
+    return rows
 
 
 # ---------------------------------------------------------------- records <-> JSON and arrays

@@ -84,10 +84,10 @@ def create_model(session: Session, plan: CreatePlan, listeners: Sequence[Listene
     )
     try:
         with rows_of(session, plan) as relation:
-            trained = train(session, plan, relation, run)
+            trained = [train(session, plan, relation, run)]
         if run.ended is None:
             run.tell("saving")
-        plan.catalog.save(trained, {})
+        plan.catalog.save(trained.pop(), {})  # the only reference: its arrays go as they are written
         if run.ended is not None:
             raise Cancelled(run.ended)
     except Error as error:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+import weakref
+from collections import deque
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from sqlml.arrays import Damaged, Incoming, raw, take
+from sqlml.arrays import PIECE, ROW, Damaged, Incoming, Outgoing, pieces, raw, take
 
 
 def rows(key: str, value: Any, size: int) -> list[dict[str, Any]]:
@@ -82,3 +85,38 @@ def test_damage_is_told(found: list[dict[str, Any]], text: str) -> None:
     with pytest.raises(Damaged) as caught:
         read(found)
     assert str(caught.value) == text
+
+
+def test_pieces_are_written_and_read_back() -> None:
+    rng = np.random.default_rng(2)
+    values = {"a": rng.normal(size=(700, 333)), "b": rng.bytes(5 * PIECE), "c": rng.normal(size=100).astype(np.float32)}
+    waiting = deque(
+        Outgoing(key, dtype, shape, data) for key, value in values.items() for data, dtype, shape in [raw(value)]
+    )
+    batches = list(pieces(waiting))
+    assert not waiting and all(b.schema == ROW for b in batches)
+    assert sum(b.num_rows for b in batches) == math.ceil(700 * 333 * 8 / PIECE) + 5 + 1
+    arrays: dict[str, Incoming] = {}
+    for batch in reversed(batches):
+        take(batch, arrays)
+    for key, value in values.items():
+        found = arrays[key].value()
+        assert (
+            found == value if isinstance(value, bytes) else np.array_equal(found, value) and found.dtype == value.dtype
+        )
+
+
+def test_an_array_that_is_written_is_let_go() -> None:
+    first, second = np.ones(300_000), np.ones(200_000)
+    there = weakref.ref(first)
+    waiting = deque(Outgoing(k, "<f8", [len(v)], v.view(np.uint8).data) for k, v in (("a", first), ("b", second)))
+    del first
+    found = pieces(waiting)
+    keys = [next(found).column(0)[0].as_py() == "a" for _ in range(1)]
+    assert keys == [True] and there() is not None
+    for batch in found:
+        if batch.column(0)[0].as_py() == "b":
+            assert there() is None
+            break
+    else:
+        pytest.fail("the second array did not come")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import pathlib
 import signal
 import subprocess
 import sys
 import threading
+from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import sqlml
+from sqlml import arrays, catalog
 from sqlml.catalog import decode, encode
 from sqlml.encode import Category, Design, Number
+from sqlml.models.base import Trained
 from tests.conftest import load_penguins
 
 CREATE = (
@@ -172,6 +178,61 @@ def test_large_arrays_are_stored_in_pieces(path: str) -> None:
         con.execute("SET sqlml.dialect = 'duckdb'")
         with pytest.raises(sqlml.OperationalError, match=r"pieces of the array state\.series\.trend are missing"):
             con.execute(read)
+
+
+def test_a_model_is_let_go_while_it_is_written(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    def watched(waiting: deque[arrays.Outgoing]) -> Iterator[pa.RecordBatch]:
+        yield from arrays.pieces(waiting)
+        left.append(sum(isinstance(o, Trained) and o.name == "let_go" for o in gc.get_objects()))
+
+    with sqlml.connect(path) as con:
+        expected = con.execute(PREDICT).fetchall()
+        monkeypatch.setattr(catalog, "LARGE", 1)
+        monkeypatch.setattr(catalog, "pieces", watched)
+        con.execute(CREATE.format(l2=0.0).replace("MODEL m", "MODEL let_go"))
+        assert left == [0]
+        assert con.execute(PREDICT.replace("MODEL m", "MODEL let_go")).fetchall() == expected
+
+
+def test_a_large_model_is_saved_again_after_a_conflict(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, calls = catalog.Catalog._prepare, []
+
+    def busy(self: catalog.Catalog) -> None:
+        calls.append(1)
+        plain(self)
+        if len(calls) < 3:
+            raise sqlml.OperationalError("TransactionContext Error: Conflict on update!")
+
+    with sqlml.connect(path) as con:
+        expected = con.execute(PREDICT).fetchall()
+        monkeypatch.setattr(catalog, "LARGE", 1)
+        monkeypatch.setattr(catalog.Catalog, "_prepare", busy)
+        con.execute(CREATE.format(l2=0.0))
+        assert len(calls) == 3
+        assert con.execute(PREDICT).fetchall() == expected
+
+
+def test_what_was_written_in_part_is_not_tried_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+
+    def broken(waiting: deque[arrays.Outgoing]) -> Iterator[pa.RecordBatch]:
+        written.append(1)
+        yield next(arrays.pieces(waiting))
+        raise RuntimeError("Conflict on update!")
+
+    with sqlml.connect(path) as con:
+        expected = con.execute(PREDICT).fetchall()
+        with monkeypatch.context() as patch:
+            patch.setattr(catalog, "LARGE", 1)
+            patch.setattr(catalog, "pieces", broken)
+            with pytest.raises(sqlml.Error, match="onflict"):
+                con.execute(CREATE.format(l2=100.0))
+        assert written == [1]
+        assert con.execute(PREDICT).fetchall() == expected
+        con.execute(CREATE.format(l2=100.0))
+        assert con.execute(PREDICT).fetchall() != expected
 
 
 def test_expired_models_are_gone(path: str) -> None:

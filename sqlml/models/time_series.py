@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from sqlml.arrow import bigints, numbers
 from sqlml.errors import (
     OptionError,
     SchemaError,
@@ -43,7 +44,7 @@ TIMES = frozenset(
 CHUNK_POINTS = 20_000
 CHUNK_SERIES = 40
 #: Rows that are sorted at a time.
-SCAN_ROWS = 1_000_000
+SCAN_ROWS = 250_000
 
 Frequency = Literal["AUTO_FREQUENCY", "PER_MINUTE", "HOURLY", "DAILY", "WEEKLY", "MONTHLY", "QUARTERLY", "YEARLY"]
 
@@ -272,6 +273,7 @@ class Reader:
         # Rows of one time are averaged later: an order among them keeps the last digit the same.
         order = (*self.order, "__t", "__y")
         for start, stop, condition in self._scans():
+            self.relation.release()
             source = self.relation if condition is None else self.relation.where(condition)
             rows = _Rows(source.batches(columns, order=order), len(extra))
             first, total = start, 0
@@ -286,7 +288,7 @@ class Reader:
     def _scans(self) -> list[tuple[int, int, str | None]]:
         """(first series, end, condition) of each sorted scan: one, or several by ranges of the first id column.
 
-        A sort holds all its rows in memory; a scan for every million rows keeps that bounded.
+        A sort holds all its rows in memory; several scans keep that bounded.
         """
         whole: list[tuple[int, int, str | None]] = [(0, len(self.counts), None)]
         if self.counts.sum() <= SCAN_ROWS or not self.ids.num_columns:
@@ -326,8 +328,8 @@ class _Rows:
     def take(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         while self._length < count:
             batch = next(self._batches)
-            arrays = tuple(c.to_numpy(zero_copy_only=False) for c in batch.columns)
-            self._kept.append(arrays)
+            times, *others = batch.columns
+            self._kept.append((bigints(times), *(numbers(c.cast(pa.float64())) for c in others)))
             self._length += batch.num_rows
         joined = [np.concatenate(parts) for parts in zip(*self._kept, strict=True)] if self._kept else []
         if not joined:
@@ -359,7 +361,7 @@ def reader(relation: Relation, time: Column, data: Column, ids: Sequence[Column]
         found = there.table(tail)
     else:
         found = there.table("count(*) AS __n FROM {rows}")
-    counts = np.asarray(found.column("__n").to_numpy(), dtype=np.int64)
+    counts = bigints(found.column("__n").combine_chunks())
     value = f"{quote_name(data.name)}::DOUBLE"
     return Reader(there, microseconds(time), value, order, found.drop_columns(["__n"]), counts)
 
