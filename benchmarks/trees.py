@@ -37,11 +37,11 @@ def prepare(task: Task) -> None:
 
 
 def setup_sqlml(task: Task) -> Any:
-    """The imports and a connection to the file."""
-    import xgboost  # noqa: F401
-
+    """The imports, XGBoost's library (its Python package is not used), and a connection to the file."""
     import sqlml
+    from sqlml.kernels.boosting import library
 
+    library()
     return sqlml.connect(str(data.database(task.folder, task.rows)))
 
 
@@ -221,10 +221,10 @@ def parquet(task: Task) -> pathlib.Path:
 
 def setup_small(task: Task) -> Any:
     """A connection that may keep half of the data; the table is a Parquet file."""
-    import xgboost  # noqa: F401
-
     import sqlml
+    from sqlml.kernels.boosting import library
 
+    library()
     con = sqlml.connect()
     path = str(parquet(task)).replace("'", "''")
     con.duckdb.execute("SET memory_limit = '512MiB'").fetchall()

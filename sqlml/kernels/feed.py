@@ -13,56 +13,53 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from sqlml.kernels.boosting import NEXT, RESET, BoosterError, Matrix
+
 Keep = Callable[[BaseException], None]
 
 
 @contextlib.contextmanager
-def feed(xgb: Any, portions: Callable[[], Iterable[Mapping[str, Any]]], cache: str | None) -> Iterator[Any]:
-    """A `DataIter` to make one matrix of.
+def feed(portions: Callable[[], Iterable[Mapping[str, Any]]]) -> Iterator[tuple[Matrix, Any, Any]]:
+    """What `boosting.streamed` takes to make one matrix: the proxy, and the functions that XGBoost calls.
 
     Args:
-        xgb: the library.
-        portions: gives the rows from the first on, as often as it is called: the arguments of XGBoost's `input_data`.
-        cache: the beginning of the names of files for quantised rows, or None to keep them in memory.
+        portions: gives the rows from the first on, as often as it is called: the arguments of `Matrix.hand_over`.
 
     Raises:
         What `portions` raised and what handlers of signals raised, when the matrix is made or has failed.
     """
     failures: list[BaseException] = []
+    proxy = Matrix.proxy()
+    rows = iter(portions())
+    kept: Mapping[str, Any] | None = None  # the portion that XGBoost reads, where it lies
 
-    class Portions(xgb.DataIter):  # type: ignore[misc]
-        """Hands the portions on, as often as XGBoost asks."""
+    def reset(_: Any) -> None:
+        nonlocal rows, kept
+        kept = None
+        try:
+            rows = iter(portions())
+        except BaseException as error:  # noqa: BLE001 - it is raised later
+            failures.append(error)
 
-        def __init__(self) -> None:
-            self.portions = iter(portions())
-            super().__init__(cache_prefix=cache, release_data=True)
+    def following(_: Any) -> int:
+        nonlocal kept
+        kept = None
+        try:
+            kept = None if failures else next(rows, None)
+            if kept is None:
+                return 0
+            proxy.hand_over(**kept)
+        except BaseException as error:  # noqa: BLE001 - it is raised later
+            failures.append(error)
+            return 0
+        return 1
 
-        def next(self, input_data: Any) -> bool:
-            try:
-                portion = None if failures else next(self.portions, None)
-                if portion is None:
-                    return False
-                input_data(**portion)
-            except BaseException as error:  # noqa: BLE001 - it is raised later
-                failures.append(error)
-                return False
-            return True
-
-        def reset(self) -> None:
-            try:
-                self.portions = iter(portions())
-            except BaseException as error:  # noqa: BLE001 - it is raised later
-                failures.append(error)
-
-    source = Portions()
     try:
         with _postponed(failures.append):
-            yield source
-    except xgb.core.XGBoostError:
+            yield proxy, RESET(reset), NEXT(following)
+    except BoosterError:
         if not failures:
             raise
-    finally:
-        source.reraise()  # frees the last portion; it knows of no exception
     if failures:
         raise failures[0]
 

@@ -9,12 +9,8 @@ columns alone, so that the model does not depend on how the rows were delivered.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import json
 import math
-import os
 import pathlib
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sqlml.errors import DataError, FormatError, TrainingError
+from sqlml.kernels.boosting import Booster, BoosterError, Matrix, streamed
 from sqlml.kernels.feed import feed
 from sqlml.kernels.types import F32, F64, I64
 
@@ -56,23 +53,6 @@ class Page:
 
     def __len__(self) -> int:
         return len(self.y)
-
-
-def library() -> Any:
-    """XGBoost, whose threads sleep while they wait for each other.
-
-    As OpenMP comes they spin, which on a machine with other work makes trees of many small nodes several times slower;
-    alone they are as fast either way. The variable is read while the library is loaded, and only there.
-    """
-    if "xgboost" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        try:
-            import xgboost
-        finally:
-            os.environ.pop("OMP_WAIT_POLICY", None)
-    import xgboost
-
-    return xgboost
 
 
 def clipped(x: F64) -> F32:
@@ -223,7 +203,15 @@ _NAMES = {
 }
 
 
-def train(rows: Spool, held: Spool | None, settings: Settings, report: Report, *, start: bytes | None = None) -> bytes:
+def train(
+    rows: Spool,
+    held: Spool | None,
+    settings: Settings,
+    report: Report,
+    *,
+    start: bytes | None = None,
+    check: Callable[[], object] = lambda: None,
+) -> bytes:
     """Fit, and give the booster as UBJ bytes.
 
     Args:
@@ -231,51 +219,35 @@ def train(rows: Spool, held: Spool | None, settings: Settings, report: Report, *
         report: called after each round with (round from 0, loss, evaluation loss): the root of the mean squared
             error, or the mean negative log likelihood; what it raises ends the training.
         start: a booster to which the rounds are added.
+        check: called before each portion of the rows that XGBoost asks for; what it raises ends the training.
 
     Raises:
         TrainingError: XGBoost refuses the data or runs out of memory.
     """
-    xgb = library()
-
     name, metric = _NAMES[settings.objective]
     parameters = {"objective": name, "eval_metric": metric, "verbosity": 0, **settings.parameters}
     if settings.objective == "softmax":
         parameters["num_class"] = settings.classes
-    with _matrices(rows, held, settings) as (matrix, held_matrix), _told():
-        evals = [(matrix, "train")] + ([(held_matrix, "held")] if held_matrix is not None else [])
+    with _matrices(rows, held, settings, check) as (matrix, held_matrix), _told():
+        matrices = [matrix] + ([held_matrix] if held_matrix is not None else [])
         later = settings.objective == "shares"
-        booster = xgb.train(
-            parameters,
-            matrix,
-            settings.rounds,
-            evals=[] if later else evals,
-            callbacks=[] if later else [_reporter(metric, settings, report)],
-            verbose_eval=False,
-            xgb_model=None if start is None else bytearray(start),
-        )
-        if later:
-            losses = [share_loss(booster.predict(m), m.get_label(), settings.classes) for m, _ in evals]
-            report(0, losses[0], losses[1] if len(losses) > 1 else None)
-        return bytes(booster.save_raw("ubj"))
-
-
-def _reporter(metric: str, settings: Settings, report: Report) -> Any:
-    xgb = library()
-
-    class Reporter(xgb.callback.TrainingCallback):  # type: ignore[misc, name-defined]
-        """Hands every round on; True ends the training."""
-
+        booster = Booster(start, [matrix] if later else matrices, {**parameters, "validate_parameters": True})
         before = math.nan
-
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            loss = float(evals_log["train"][metric][-1])
-            held = float(evals_log["held"][metric][-1]) if "held" in evals_log else None
-            report(epoch, loss, held)
-            watched = loss if held is None else held
-            before, self.before = self.before, watched
-            return settings.progress is not None and stalled(before, watched, settings.progress)
-
-    return Reporter()
+        for i in range(settings.rounds):
+            booster.update(i, matrix)
+            if later:
+                continue
+            loss, held_loss = [*booster.losses(i, matrices), None][:2]
+            assert loss is not None
+            report(i, loss, held_loss)
+            watched = loss if held_loss is None else held_loss
+            if settings.progress is not None and stalled(before, watched, settings.progress):
+                break
+            before = watched
+        if later:
+            losses = [share_loss(booster.predict(m), m.labels(), settings.classes) for m in matrices]
+            report(0, losses[0], losses[1] if len(losses) > 1 else None)
+        return booster.save()
 
 
 def stalled(before: float, loss: float, progress: float) -> bool:
@@ -306,11 +278,9 @@ def shares(found: F32) -> F64:
 @contextlib.contextmanager
 def _told() -> Iterator[None]:
     """XGBoost's own errors as a sentence, without its C++ stack."""
-    xgb = library()
-
     try:
         yield
-    except xgb.core.XGBoostError as error:
+    except BoosterError as error:
         if "base_score" in str(error):  # the mean label is 0, 1 or no number
             text = "the rows to train on must have at least two labels of a weight above 0. All others are held out."
             raise DataError(text) from None
@@ -323,7 +293,9 @@ def _told() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[tuple[Any, Any]]:
+def _matrices(
+    rows: Spool, held: Spool | None, settings: Settings, check: Callable[[], object]
+) -> Iterator[tuple[Matrix, Matrix | None]]:
     with contextlib.ExitStack() as stack:
         folder = None
         if settings.external:
@@ -333,8 +305,8 @@ def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[t
         key = (threading.get_ident(), method, bins, settings.objective, settings.categorical)
         if key not in rows.matrices:
             with _told():
-                matrix = _matrix(rows, settings, folder, None)
-                other = _matrix(held, settings, folder, matrix) if held is not None and held.rows else None
+                matrix = _matrix(rows, settings, folder, None, check)
+                other = _matrix(held, settings, folder, matrix, check) if held is not None and held.rows else None
             if folder is not None:
                 yield matrix, other
                 return
@@ -342,24 +314,26 @@ def _matrices(rows: Spool, held: Spool | None, settings: Settings) -> Iterator[t
         yield rows.matrices[key]
 
 
-def _matrix(rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: Any) -> Any:
+def _matrix(
+    rows: Spool, settings: Settings, folder: pathlib.Path | None, ref: Matrix | None, check: Callable[[], object]
+) -> Matrix:
     """The quantised rows; exact and approximate splits need the numbers themselves."""
-    xgb = library()
-
-    categorical = any(settings.categorical)
-    common: dict[str, Any] = {"nthread": settings.parameters.get("nthread"), "enable_categorical": categorical}
-    method = settings.parameters.get("tree_method", "hist")
-    cache = None if folder is None else folder / ("rows" if ref is None else "held")
-    if method == "hist":
-        kind = xgb.QuantileDMatrix if folder is None else xgb.ExtMemQuantileDMatrix
-        with _feed(rows, settings, cache) as source:
-            return kind(source, max_bin=settings.parameters.get("max_bin", 256), ref=ref, **common)
-    if folder is not None and method == "approx":
-        with _feed(rows, settings, cache) as source:
-            return xgb.DMatrix(source, **common)
-    page = rows.whole()
+    method, threads = settings.parameters.get("tree_method", "hist"), settings.parameters.get("nthread")
     kinds = feature_types(settings.categorical)
-    return xgb.DMatrix(page.X, label=_labels(page.y, settings), weight=page.w, feature_types=kinds, **common)
+
+    def portions() -> Iterator[dict[str, Any]]:
+        for page in rows:
+            check()
+            yield {"X": page.X, "kinds": kinds, "label": _labels(page.y, settings), "weight": page.w}
+
+    if method == "hist" or (folder is not None and method == "approx"):
+        cache = None if folder is None else str(folder / ("rows" if ref is None else "held"))
+        bins = settings.parameters.get("max_bin", 256)
+        with feed(portions) as source:
+            quantised = method == "hist"
+            return streamed(*source, quantised=quantised, ref=ref, cache=cache, threads=threads, bins=bins, kinds=kinds)
+    page = rows.whole()
+    return Matrix.of(page.X, threads=threads, kinds=kinds, label=_labels(page.y, settings), weight=page.w)
 
 
 def feature_types(categorical: tuple[bool, ...]) -> list[str] | None:
@@ -375,66 +349,35 @@ def _labels(y: F32, settings: Settings) -> F32:
     return y
 
 
-def _feed(rows: Spool, settings: Settings, cache: pathlib.Path | None) -> Any:
-    kinds = feature_types(settings.categorical)
-
-    def portions() -> Iterator[dict[str, Any]]:
-        for page in rows:
-            yield {"data": page.X, "label": _labels(page.y, settings), "weight": page.w, "feature_types": kinds}
-
-    return feed(library(), portions, None if cache is None else str(cache))
-
-
 # ---------------------------------------------------------------- a trained booster
 
 
 @lru_cache(maxsize=16)
-def load(raw: bytes) -> Any:
+def load(raw: bytes) -> Booster:
     """The booster, ready for prediction on one thread per caller. Raises `FormatError` when the bytes are damaged."""
-    xgb = library()
-
     try:
-        booster = xgb.Booster(model_file=bytearray(raw))
-    except xgb.core.XGBoostError:
+        booster = Booster(raw)
+    except BoosterError:
         raise FormatError("the stored trees cannot be read: their bytes are damaged or of another format.") from None
     # DuckDB runs several callers at once; more threads for 2,048 rows cost four times the work.
-    booster.set_param({"nthread": 1})
+    booster.set("nthread", 1)
     return booster
 
 
 @lru_cache(maxsize=16)
 def _drops(raw: bytes) -> bool:
     """Whether the booster is DART."""
-    return bool(json.loads(load(raw).save_config())["learner"]["gradient_booster"]["name"] == "dart")
-
-
-@lru_cache(maxsize=1)
-def _call() -> tuple[Any, Any, bytes]:
-    """XGBoost's C function that scores a dense matrix, its check of return codes, the settings of a plain answer."""
-    core = library().core
-    settings: dict[str, Any] = {"type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0, "cache_id": 0}
-    settings |= {"missing": math.nan, "strict_shape": False}
-    return core._LIB.XGBoosterPredictFromDense, core._check_call, json.dumps(settings).encode()
+    return bool(load(raw).configuration()["learner"]["gradient_booster"]["name"] == "dart")
 
 
 def outputs(raw: bytes, X: F32) -> F32:
     """(n,) or (n, classes): what `Booster.predict` gives, without its 100 microseconds of Python per call."""
-    call, check, settings = _call()
     booster = load(raw)
-    if _drops(raw):  # weighs trees, and adds them up in another order when it reads the rows in place
-        rows = library().DMatrix(X, nthread=1)
-        return np.asarray(booster.predict(rows, validate_features=False), np.float32)
     if not len(X):
-        return np.asarray(booster.inplace_predict(X, validate_features=False), np.float32)
-    X = np.ascontiguousarray(X, np.float32)
-    place = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}' % (X.ctypes.data, *X.shape)
-    shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-    values = ctypes.POINTER(ctypes.c_float)()
-    written = [ctypes.byref(place) for place in (shape, dimensions, values)]
-    check(call(booster.handle, place, settings, None, *written))
-    size = shape[: dimensions.value]
-    found = ctypes.string_at(values, 4 * math.prod(size))  # XGBoost's memory is this thread's, until the next call
-    return np.frombuffer(found, np.float32).reshape(size)
+        return np.zeros(0, np.float32)
+    if _drops(raw):  # weighs trees, and adds them up in another order when it reads the rows in place
+        return booster.predict(Matrix.of(X, threads=1))
+    return booster.score(X)
 
 
 def predict(raw: bytes, X: F32, objective: Objective) -> F64:
@@ -445,41 +388,32 @@ def predict(raw: bytes, X: F32, objective: Objective) -> F64:
 
 def rounds(raw: bytes) -> int:
     """Boosting rounds of a booster."""
-    return int(load(raw).num_boosted_rounds())
+    return load(raw).rounds()
 
 
 @lru_cache(maxsize=4)
-def _threaded(raw: bytes) -> Any:
+def _threaded(raw: bytes) -> Booster:
     """The booster on all cores: contributions of 2,048 rows are work enough, and DuckDB asks for them one by one."""
-    xgb = library()
-
     load(raw)  # refuses damaged bytes
-    return xgb.Booster(model_file=bytearray(raw))
+    return Booster(raw)
 
 
 def contributions(raw: bytes, X: F32, *, approximate: bool = False, categorical: tuple[bool, ...] = ()) -> F64:
     """(n, outputs, p + 1): what each column adds to the raw output (log odds, logit, number); the baseline last."""
-    xgb = library()
-
-    kinds = feature_types(categorical)
-    matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
-    found = _threaded(raw).predict(matrix, pred_contribs=True, approx_contribs=approximate, validate_features=False)
+    matrix = Matrix.of(X, threads=1, kinds=feature_types(categorical))
+    found = _threaded(raw).predict(matrix, 3 if approximate else 2)
     return np.asarray(found, np.float64).reshape(len(X), -1, X.shape[1] + 1)
 
 
 def leaves(raw: bytes, X: F32, categorical: tuple[bool, ...] = ()) -> I64:
     """(n, trees): number of the leaf that each row reaches in each tree."""
-    xgb = library()
-
-    kinds = feature_types(categorical)
-    matrix = xgb.DMatrix(X, feature_types=kinds, enable_categorical=kinds is not None, nthread=1)
-    found = load(raw).predict(matrix, pred_leaf=True, validate_features=False)
+    found = load(raw).predict(Matrix.of(X, threads=1, kinds=feature_types(categorical)), 6)
     return np.asarray(found, np.int64).reshape(len(X), -1)
 
 
 def importance(raw: bytes, p: int, kind: Importance) -> F64:
     """(p,) number of splits of each column, or their total gain or cover."""
     found = np.zeros(p)
-    for name, value in load(raw).get_score(importance_type=kind).items():
-        found[int(name[1:])] = float(np.sum(value))
+    for column, value in load(raw).scores(kind).items():
+        found[column] = value
     return found

@@ -211,6 +211,9 @@ class Trees(Model[Any, TreeState]):
         def report(i: int, loss: float, held: float | None) -> None:
             run.report(i, loss, eval_loss=held, learning_rate=float(parameters["eta"]))
 
+        def check() -> None:
+            run.tell("encoding")
+
         def spool(relation: Relation) -> kernel.Spool:
             found = pages(relation, data.design, columns, label, data.weight)
             relation.release()
@@ -223,11 +226,11 @@ class Trees(Model[Any, TreeState]):
                 raise DataError("the training query must return rows to train on. All are held out.")
             start = None if earlier is None else earlier.booster
             if data.evaluation is None:
-                booster = kernel.train(rows, None, settings, report, start=start)
+                booster = kernel.train(rows, None, settings, report, start=start, check=check)
             else:
                 evaluation = data.evaluation
                 with data.open("held", lambda: spool(evaluation)) as held:
-                    booster = kernel.train(rows, held, settings, report, start=start)
+                    booster = kernel.train(rows, held, settings, report, start=start, check=check)
         return TreeState(booster, objective, columns)
 
     # ------------------------------------------------------------ answers

@@ -85,3 +85,27 @@ def test_the_library_s_own_errors():
     page = Page(np.full((2000, 3), 1.0, np.float32), np.full(2000, np.nan, np.float32))
     with Spool([page], 3) as kept, pytest.raises(TrainingError, match="the trees cannot be trained"):
         trees.train(kept, None, Settings("squared", 0, 2, {"tree_method": "hist"}), lambda *a: None)
+
+
+def test_who_stops_the_training_is_heard_at_the_next_portion():
+    """In every pass over the rows, and XGBoost is given no row afterwards."""
+    asked = []
+
+    def fit_until(stop):
+        def check():
+            asked.append(None)
+            if len(asked) == stop:
+                raise Cancelled("the statement was cancelled.")
+
+        asked.clear()
+        with Spool(pages(), 3, rows=1024) as kept:
+            settings = Settings("squared", 0, 2, {"max_depth": 2, "nthread": 1})
+            trees.train(kept, None, settings, lambda *a: None, check=check)
+
+    fit_until(0)
+    portions = len(asked)
+    assert portions >= 8  # XGBoost reads the four portions more than once
+    for stop in range(1, portions + 1):
+        with pytest.raises(Cancelled):
+            fit_until(stop)
+        assert len(asked) == stop

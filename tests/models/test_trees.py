@@ -366,6 +366,26 @@ def test_cancelling_keeps_the_old_model(con):
     assert len(rows(con, "SELECT * FROM ML.TRAINING_INFO(MODEL m)")) == 2
 
 
+def test_an_interrupt_while_xgboost_reads_the_rows_is_heard(con, monkeypatch):
+    create(con, BTR, max_iterations=2)
+    read = []
+
+    class Interrupting(kernel.Spool):
+        def __iter__(self):
+            for page in super().__iter__():
+                read.append(len(page))
+                if len(read) == 1:
+                    assert con.interrupt()  # as from another thread
+                yield page
+
+    monkeypatch.setattr(kernel, "Spool", Interrupting)
+    with pytest.raises(sqlml.Error, match="cancelled"):
+        create(con, BTR, max_iterations=50)
+    assert len(read) == 1
+    assert len(rows(con, "SELECT * FROM ML.TRAINING_INFO(MODEL m)")) == 2
+    assert con.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_rows_beyond_the_memory_limit(big, monkeypatch):
     source = "SELECT * EXCEPT (yb) FROM big"
     create(big, BTR, label="y", source=source, name="inside")
