@@ -25,6 +25,7 @@ from sqlml.grammar.nodes import SqlStatement
 from sqlml.plan import Session
 from sqlml.plan.mounts import Scope, checked_path, checked_source
 from sqlml.progress import Listener, Progress
+from sqlml.rows import rows_of
 from sqlml.script import is_script
 from sqlml.script.host import run_script
 from sqlml.transform import VALIDATE
@@ -418,8 +419,7 @@ def _located(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _python_rows(reader: pa.RecordBatchReader) -> Iterator[Row]:
     for batch in reader:
-        columns = [c.to_pylist() for c in batch.columns]
-        yield from zip(*columns, strict=True) if columns else ()
+        yield from rows_of(batch)
 
 
 def _type_code(kind: pa.DataType) -> TypeCode:

@@ -254,3 +254,11 @@ def test_merge_updates_and_inserts(con: sqlml.Connection) -> None:
         " WHEN NOT MATCHED THEN INSERT (id, s) VALUES (u.id, u.s)"
     )
     assert con.execute("SELECT id, s FROM target ORDER BY id").fetchall() == [(1, "b"), (2, "b")]
+
+
+def test_a_date_that_python_lacks_is_an_error_with_its_column():
+    with sqlml.connect() as con:
+        cursor = con.execute("SELECT DATE_ADD(DATE '9999-12-31', INTERVAL 1 DAY) AS d")
+        with pytest.raises(sqlml.DataError, match="the column d must be from the year 1 to 9999"):
+            cursor.fetchall()
+        assert con.execute("SELECT DATE '9999-12-31'").fetchone() == (datetime.date(9999, 12, 31),)

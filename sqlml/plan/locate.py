@@ -66,8 +66,8 @@ def locate(error: Error, text: str, span: Span, session: Session) -> Error:
             place = Span(span.start + bare.start(1), span.start + bare.end(1))
             return ParseError("a query must stand in parentheses here.", span=place)
         setting = text[span.start : span.start + 4].upper() == "SET "
-        sentence = "SET must be written SET name = value." if setting else "the statement is not valid SQL."
-        return _named(error, sentence, match[1] or "", text, span, None)
+        said = "SET must be written SET name = value." if setting else "the statement is not valid SQL."
+        return _named(error, said, match[1] or "", text, span, None)
     error.span = span
     return error
 

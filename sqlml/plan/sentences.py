@@ -44,6 +44,10 @@ _WRITTEN = {
     "quantile_disc": ("APPROX_QUANTILES",),
 }
 _PART_FIRST = ("datediff", "date_trunc", "date_part", "date_add", "time_bucket")
+_ANALYTIC = (
+    "ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "CUME_DIST", "NTILE", "LAG", "LEAD", "FIRST_VALUE",
+    "LAST_VALUE", "NTH_VALUE",
+)  # fmt: skip
 #: Names of types that stand in messages only.
 _LITERALS = {
     **dict.fromkeys(("INT8", "INT16", "INT32", "INT128"), "INT64"),
@@ -161,6 +165,27 @@ def _conversion(match: re.Match[str], text: str) -> Sentence:
     return Sentence(f"Could not convert the string {value!r}{source} to {kind}.", words, keeps=True)
 
 
+def _uncastable(match: re.Match[str], text: str) -> Sentence:
+    value = match[2]
+    sentence = f"{value} must not stand here: its type is {google_type(match[1])}"
+    wanted = f", where {google_type(match[3])} is wanted." if match[3] != "TUPLE" else "."
+    return Sentence(sentence + wanted, (value,), keeps=True)
+
+
+def _too_large(match: re.Match[str], text: str) -> Sentence:
+    kind = google_type(match[2])
+    return Sentence(f"the value {match[1]} is out of range for {kind}.", (match[1],), keeps=True)
+
+
+def _no_over(match: re.Match[str], text: str) -> Sentence:
+    """An analytic function without OVER, or where none can stand."""
+    found = re.search(rf"\b({'|'.join(_ANALYTIC)})\s*\([^()]*\)(?!\s*(?:OVER|RESPECT|IGNORE)\b)", text, re.I)
+    if found is None:
+        return Sentence("an analytic function must not stand here.")
+    name = found[1].upper()
+    return Sentence(f"{name} must have an OVER clause.", (name,), f"write {name}(...) OVER (ORDER BY ...)")
+
+
 def _types(words: str) -> Callable[[re.Match[str], str], Sentence]:
     """A sentence with two types in it."""
 
@@ -245,8 +270,27 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str], Sentence]], 
             _fixed("a subquery used as a value must have one column. Got {0}."),
         ),
         (
-            r"^Could not convert string '(.*)' to ([\w() ,]+?)(?: when casting from source column (\S+?))?\.$",
+            r"^Could not convert string ['\"](.*)['\"] to ([\w() ,]+?)(?: when casting from source column (\S+?))?\.$",
             _conversion,
+        ),
+        (r"^Type (.+?) with value (.*) can't be cast to the destination type (.+?)\.?$", _uncastable),
+        (
+            r"with value (\S+) can't be cast because the value is out of range for the destination type (\w+)",
+            _too_large,
+        ),
+        (
+            rf"Cannot concatenate lists of types {_T} and {_T} -",
+            _types("{0} and {1} must not be joined to one array."),
+        ),
+        (r"Window functions are not supported here", _no_over),
+        (
+            r"ORDER term out of range - should be between 1 and (\d+)",
+            _fixed("a number in ORDER BY must be that of a column, from 1 to {0}.", "ORDER BY"),
+        ),
+        (r"the blob contained invalid UTF8 characters", _fixed("the BYTES must be UTF-8 to become a STRING.", "CAST")),
+        (
+            r"QUANTILE can only take parameters in the range",
+            _fixed("a percentile must be from 0 to 1.", "PERCENTILE_CONT"),
         ),
         (
             r"More than one row returned by a subquery",

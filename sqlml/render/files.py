@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from sqlml.render.cells import cell, distinct_names, json_text
 from sqlml.render.html import html_table
 from sqlml.render.table import Style, TableLines
+from sqlml.rows import rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,11 +21,6 @@ def slices(reader: pa.RecordBatchReader, rows: int = BATCH_ROWS) -> Iterator[pa.
     for batch in reader:
         for start in range(0, batch.num_rows, rows):
             yield batch.slice(start, rows)
-
-
-def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[object, ...]]:
-    """Rows of a batch as Python values."""
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
 def write_csv(reader: pa.RecordBatchReader, out: BinaryIO) -> int:

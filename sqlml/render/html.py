@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sqlml.render.cells import NULL, cell
+from sqlml.rows import rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def html_table(schema: pa.Schema, batches: Iterable[pa.RecordBatch], limit: int 
     left = limit
     for batch in batches:
         part = batch if left is None else batch.slice(0, left)
-        for row in zip(*(column.to_pylist() for column in part.columns), strict=True):
+        for row in rows_of(part):
             yield "<tr>" + "".join(map(_cell, row, numeric)) + "</tr>\n"
         if left is not None:
             left -= part.num_rows

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sqlml.render.cells import NULL, cell
+from sqlml.rows import rows_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,7 +120,7 @@ class TableLines:
         for batch in self._reader:
             for start in range(0, batch.num_rows, SAMPLE):
                 part = batch.slice(start, SAMPLE)
-                for values in zip(*(column.to_pylist() for column in part.columns), strict=True):
+                for values in rows_of(part):
                     if limit is not None and self.rows >= limit:
                         self.cut = True
                         return
