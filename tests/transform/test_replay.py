@@ -130,6 +130,19 @@ def test_large_vocabularies_look_up_the_same(engine: Any, terms: int) -> None:
     assert fitted[terms][2:] == (None, None, None) and fitted[terms + 1][2:] == ([], [], [])
 
 
+def test_any_text_is_a_term_of_a_large_vocabulary(engine: Any) -> None:
+    odd = ["", "'", "''", "\x01", "\x02\x01", "a,b", "\n", "\\", "ä", "\U0001f600", "{x}", "$1", "?", '"', "NULL"]
+    words = [*odd, *(f"w{i}" for i in range(600))]
+    engine.table("v", "i BIGINT, s VARCHAR, ts VARCHAR[]", [(i, w, [w, w, "w5"]) for i, w in enumerate(words)])
+    items = "ML.LABEL_ENCODER(s, 1000, 0) OVER() AS l, ML.BAG_OF_WORDS(ts, 1000, 0) OVER() AS b"
+    fitted = engine.apply(engine.fit(items, "v"), "v", order="i")
+    number = {w: i + 1 for i, w in enumerate(sorted(words, key=str.encode))}
+    assert [r[0] for r in fitted] == [number[w] for w in words]
+    for word, (_, bag) in zip(words, fitted, strict=True):
+        counts = {number[word]: 2.0} | {number["w5"]: 3.0 if word == "w5" else 1.0}
+        assert {e["index"]: e["value"] for e in bag} == counts
+
+
 def test_fidelity_of_the_service(engine: Any) -> None:
     engine.table("f", "x DOUBLE", [(1.0,), (2.0,), (4.0,)])
     call = "ML.STANDARD_SCALER(x) OVER() AS a, ML.QUANTILE_BUCKETIZE(x, 5) OVER() AS b"
