@@ -143,7 +143,11 @@ class Vector:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """A sparse vector: an array of (zero-based index, value) structs."""
+    """A sparse vector: an array of (zero-based index, value) structs.
+
+    Args:
+        entries: number of structs in all training rows.
+    """
 
     name: str
     sql: str
@@ -151,6 +155,7 @@ class Sparse:
     size: int
     index_field: str
     value_field: str
+    entries: int = 0
 
     @property
     def width(self) -> int:
@@ -315,11 +320,12 @@ def fit(
         elif r.shape == "set":
             features.append(Set(r.name, r.sql, r.source, *levels[r.name]))
         elif r.shape == "vector":
-            features.append(Vector(r.name, r.sql, r.source, sizes[r.name]))
+            features.append(Vector(r.name, r.sql, r.source, sizes[r.name][0]))
         else:
             assert r.type.item is not None
             (index, _), (value, _) = r.type.item.fields
-            features.append(Sparse(r.name, r.sql, r.source, sizes[r.name], index, value))
+            size, entries = sizes[r.name]
+            features.append(Sparse(r.name, r.sql, r.source, size, index, value, entries))
     return Design(tuple(features), tuple(columns))
 
 

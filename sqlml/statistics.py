@@ -234,8 +234,8 @@ def level_counts(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[tupl
     return found
 
 
-def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
-    """The lengths of raw vectors, by name; of sparse ones the largest index + 1.
+def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[int, int]]:
+    """By name: the lengths of raw vectors, of sparse ones the largest index + 1; and the number of all entries.
 
     Raises `DataError` for a column that is all NULL, arrays of several lengths and negative indexes.
     """
@@ -248,10 +248,11 @@ def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
             index = quote_name(r.type.item.fields[0][0])
             inside = f"list_transform({r.sql}, lambda __e: __e.{index})"
             terms += [f"min(list_min({inside}))", f"max(list_max({inside})) + 1"]
+        terms.append(f"sum(len({r.sql}))")
     values = relation.aggregate(terms)
     found = {}
     for i, r in enumerate(raw):
-        low, high = values[2 * i], values[2 * i + 1]
+        low, high, entries = values[3 * i : 3 * i + 3]
         if high is None:
             raise DataError(f"the column {r.source} must have a value in some row. Every value is NULL.")
         if r.shape == "vector" and low != high:
@@ -259,5 +260,5 @@ def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, int]:
             raise DataError(text)
         if r.shape == "sparse" and low < 0:
             raise DataError(f"the indexes of {r.source} must not be negative. Got {low}.")
-        found[r.name] = int(high)
+        found[r.name] = int(high), int(entries)
     return found

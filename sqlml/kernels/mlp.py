@@ -2,7 +2,8 @@
 
 The input of a row is a block of numbers and a few category codes. A code stands for a one-hot
 column, so the first layer over it is the sum of the rows of a table that the codes name: the
-one-hot vector is never written down. Neither is that of a set of codes (`bags`). Training is in
+one-hot vector is never written down. Neither is that of a set of codes, nor a sparse vector, which is
+a set of codes with values (`bags`). Training is in
 `mlp_train` (torch); this module needs numpy only, so that predictions do not wait for torch to be
 imported.
 
@@ -44,7 +45,7 @@ class Network:
     Args:
         task: what the output is and which loss it has.
         numeric: number of numeric inputs, p.
-        rows: number of one-hot columns over all codes of categories and sets, R. Code R means "none of them".
+        rows: number of columns over all codes of categories, sets and sparse vectors, R. Code R means "none of them".
         hidden: units of the hidden layers. The middle one of an autoencoder is its latent layer.
         outputs: 1 for regression and binary, the number of classes, or p + R for an autoencoder.
         activation: one of ACTIVATIONS, after every hidden layer.
@@ -89,7 +90,7 @@ class Rows:
         codes: category codes, int32 (n, columns) in [0, R]; R means none.
         y: target (n,): numbers, 0/1, or class indices; None for an autoencoder.
         w: row weights (n,), or None for all 1.
-        bags: further codes in [0, R), a set per row, or None.
+        bags: further codes in [0, R), a set per row, with or without values, or None.
     """
 
     X: F32
@@ -101,13 +102,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.X)
 
-    def active(self, R: int) -> Iterator[tuple[NDArray[np.int64], I32]]:
-        """Rows and codes of the one-hot columns that are 1, in pieces."""
+    def active(self, R: int) -> Iterator[tuple[NDArray[np.int64], I32, F64]]:
+        """Rows, codes and values of the coded columns that are not 0, in pieces."""
         for code in self.codes.T:
             at = np.flatnonzero(code < R)
-            yield at, code[at]
+            yield at, code[at], np.ones(len(at))
         if self.bags is not None:
-            yield self.bags.owners(), self.bags.codes
+            yield self.bags.owners(), self.bags.codes, self.bags.amounts(np.float64)  # type: ignore[misc]
 
     def blocks(self, size: int = _BLOCK) -> Iterator[Rows]:
         """Consecutive pieces of at most `size` rows."""
@@ -241,11 +242,12 @@ class Frozen:
 
         The logarithm is that of 1 + value, of values below 0 taken as 0.
         """
-        parts = [self._errors(r) for r in Rows(X, codes, bags=bags).blocks(1024)]
+        size = min(1024, max(32, 2**24 // self.network.outputs))
+        parts = [self._errors(r) for r in Rows(X, codes, bags=bags).blocks(size)]
         return np.concatenate(parts) if parts else np.zeros((0, 3))
 
     def _errors(self, r: Rows) -> F64:
-        """The sums over all one-hot columns are those of a target of zeros, put right where it is one."""
+        """The sums over all coded columns are those of a target of zeros, put right where it is not."""
         p, R = self.network.numeric, self.network.rows
         made = self._forward(r)[1]
         numbers, hot = made[:, :p].astype(np.float64), made[:, p:]
@@ -259,10 +261,11 @@ class Frozen:
                 (logs * logs).sum(1) + np.einsum("ij,ij->i", hot_logs, hot_logs),
             ]
         )
-        for at, code in r.active(R):
+        for at, code, v in r.active(R):
             o = hot[at, code].astype(np.float64)
             log = hot_logs[at, code].astype(np.float64)
-            change = (np.abs(o - 1) - np.abs(o), (o - 1) ** 2 - o**2, (log - np.log(2)) ** 2 - log**2)
+            target = np.log1p(np.maximum(v, 0))
+            change = (np.abs(o - v) - np.abs(o), (o - v) ** 2 - o**2, (log - target) ** 2 - log**2)
             for j, amount in enumerate(change):
                 total[:, j] += np.bincount(at, amount, minlength=len(r))
         return total / (p + R)
@@ -272,8 +275,8 @@ class Frozen:
         p, R = self.network.numeric, self.network.rows
         dense = np.zeros((len(X), p + R + 1), np.float32)
         dense[:, :p] = X
-        for at, code in Rows(X, codes, bags=bags).active(R):
-            np.add.at(dense, (at, p + code), 1.0)
+        for at, code, value in Rows(X, codes, bags=bags).active(R):
+            np.add.at(dense, (at, p + code), value)
         return dense[:, : p + R]
 
     @one_blas_thread()
@@ -404,6 +407,8 @@ class Frozen:
                 tags[s] = np.einsum("ij,ij->i", self._tables["layer.0.table"][r.bags.codes[s]], delta[own[s]])
             if self.network.wide:
                 tags += self._tables["wide.table"][r.bags.codes, which[own]]
+            if r.bags.values is not None:
+                tags *= r.bags.values
 
 
 @dataclass(frozen=True, slots=True)

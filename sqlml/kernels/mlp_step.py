@@ -8,17 +8,21 @@ few of their rows (`optimizers.Sparse`), else as a whole; both give the numbers 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sqlml.kernels.mlp import SELU_ALPHA, SELU_SCALE, Network, Weights
+from sqlml.kernels.mlp_batch import Active, Packed
 from sqlml.kernels.optimizers import RULES, Dense, Rule, Sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+#: Numbers that the gradients of a batch's tags may take at once.
+_SPREAD = 2**22
 
 
 def by_rows(rows: int, width: int, touched: int) -> bool:
@@ -59,74 +63,6 @@ class Settings(Protocol):
     def seed(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Rows on the device.
-
-    Args:
-        words: int32 (n, p + C + 2): numbers, codes, target, weight.
-        tags: codes of the rows' sets, end to end: int32 (m,); None without sets.
-        starts: where each row's begin: int64 (n + 1,).
-        lengths: the same as counts (n,), on the CPU, where they give the size of a batch without waiting.
-    """
-
-    words: Tensor
-    tags: Tensor | None = None
-    starts: Tensor | None = None
-    lengths: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def sizes(self, order: Tensor, batch: int) -> list[int]:
-        """Number of tags in every batch of rows taken in an order (n,), which is on the CPU."""
-        import torch
-
-        batches = -(-len(order) // batch)
-        if self.lengths is None:
-            return [0] * batches
-        owner = torch.arange(len(order)).div_(batch, rounding_mode="floor")
-        found: list[int] = torch.zeros(batches, dtype=torch.int64).index_add_(0, owner, self.lengths[order]).tolist()
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Active:
-    """The one-hot columns of a batch that are 1.
-
-    Args:
-        codes: (b, C), int64; R names no column.
-        tags: further ones (m,), in the order of the rows, or None.
-        owner: the row of each of them (m,).
-        first: where each row's begin (b,).
-    """
-
-    codes: Tensor
-    tags: Tensor | None = None
-    owner: Tensor | None = None
-    first: Tensor | None = None
-
-    @property
-    def none(self) -> bool:
-        """Whether there are no such columns."""
-        return self.codes.shape[1] == 0 and self.tags is None
-
-    def flat(self) -> Tensor:
-        """All codes, those of the columns first."""
-        import torch
-
-        codes = self.codes.reshape(-1)
-        return codes if self.tags is None else torch.cat([codes, self.tags])
-
-    def spread(self, d: Tensor) -> Tensor:
-        """Rows of d (b, h) for every code of `flat`."""
-        import torch
-
-        b, C = self.codes.shape
-        wide = d.unsqueeze(1).expand(b, C, -1).reshape(b * C, d.shape[1])
-        return wide if self.owner is None else torch.cat([wide, d.index_select(0, self.owner)])
-
-
 class Half:
     """The weights of one half of the network with their optimiser: flat dense layers and one table."""
 
@@ -150,7 +86,6 @@ class Half:
         self.sparse: Sparse | None = None
         self.table: Tensor | None = None
         self.table_grad: Tensor | None = None
-        self._dirty: Tensor | None = None  # codes whose gradients the last batch has set
 
     def set_table(self, value: NDArray[np.float32], touched: int) -> None:
         """Take the category table (R, h); `touched` is the number of codes in a batch."""
@@ -171,8 +106,13 @@ class Half:
             g.append(self.table_grad)
         self.dense = Dense(self.rule, w, g)
 
-    def lookup(self, active: Active, t: int) -> Tensor:
-        """Sum of the table rows of each row's codes: (b, h). `t` steps are done."""
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes."""
+        return self.dense.tensors + ([] if self.sparse is None else self.sparse.tensors)
+
+    def lookup(self, active: Active, t: Tensor) -> Tensor:
+        """Sum of the table rows of each row's codes, times the values: (b, h). `t` (1,) steps are done."""
         from torch.nn.functional import embedding_bag
 
         b, C = active.codes.shape
@@ -180,31 +120,45 @@ class Half:
         if self.sparse is not None:
             found = self.sparse.gather(active.flat(), t)
             total = found[: b * C].view(b, C, found.shape[1]).sum(1)
-            return total if active.owner is None else total.index_add_(0, active.owner, found[b * C :])
+            if active.owner is None:
+                return total
+            rest = found[b * C :]
+            return total.index_add_(
+                0, active.owner, rest if active.values is None else rest * active.values.unsqueeze(1)
+            )
         assert self.table is not None
         if active.tags is None:
             return embedding_bag(active.codes, self.table, mode="sum")
-        total = embedding_bag(active.tags, self.table, active.first, mode="sum")
+        total = embedding_bag(active.tags, self.table, active.first, mode="sum", per_sample_weights=active.values)
         return total.add_(embedding_bag(active.codes, self.table, mode="sum")) if C else total
 
-    def table_backward(self, active: Active, d: Tensor, t: int) -> None:
+    def table_backward(self, active: Active, d: Tensor, t: Tensor) -> None:
         """Gradient d (b, h) of the looked-up sum; a sparse table takes its step `t` at once."""
         if self.sparse is not None:
             self.sparse.step(active.flat(), active.spread(d), t)
             return
         assert self.table_grad is not None
-        if self._dirty is not None and 4 * len(self._dirty) < len(self.table_grad):
-            self.table_grad.index_fill_(0, self._dirty, 0.0)
-        else:
-            self.table_grad.zero_()
-        self._dirty = active.flat()
         for code in active.codes.unbind(1):
             self.table_grad.index_add_(0, code, d)
-        if active.tags is not None and active.owner is not None:
-            self.table_grad.index_add_(0, active.tags, d.index_select(0, active.owner))
+        if active.tags is not None:
+            piece = max(1, _SPREAD // d.shape[1])
+            for i in range(0, len(active.tags), piece):
+                part = slice(i, i + piece)
+                self.table_grad.index_add_(0, active.tags[part], active.spread_tags(d, part))
         self.table_grad[-1].zero_()
 
-    def weights(self, t: int) -> dict[str, NDArray[np.float32]]:
+    def step(self, active: Active, t: Tensor) -> None:
+        """Step `t` of all weights that have not had it; the table's gradients are 0 again afterwards."""
+        self.dense.step(t)
+        if self.table_grad is None:
+            return
+        codes = active.flat()
+        if self.rule.lazy and 4 * len(codes) < len(self.table_grad):
+            self.table_grad.index_fill_(0, codes, 0.0)
+        else:
+            self.table_grad.zero_()
+
+    def weights(self, t: Tensor) -> dict[str, NDArray[np.float32]]:
         """Everything as numpy arrays (on the CPU they share memory)."""
         out = {name: value.cpu().numpy() for name, value in self.w.items()}
         table = self.sparse.weights(t) if self.sparse is not None else self.table
@@ -220,7 +174,7 @@ class Stepper:
         import torch
 
         self.network, self.settings, self.device = network, settings, device
-        self.t = 0
+        self.t = torch.zeros(1, dtype=torch.int64, device=device)
         self._depth = len(network.layers)
         self._target = np.array(weights["target"])
         rule = RULES[settings.optimizer](settings.learn_rate, settings.l1, settings.l2)
@@ -247,7 +201,7 @@ class Stepper:
         self._rows = packed
         if not self._tables_set:
             columns = packed.words.shape[1] - self.network.numeric - 2
-            tags = 0 if packed.tags is None else -(-len(packed.tags) // max(1, len(packed)))
+            tags = packed.mean_tags
             for half in (self.deep, self.linear):
                 if half is not None:
                     if (columns or packed.tags is not None) and half.table_name is not None:
@@ -256,27 +210,29 @@ class Stepper:
                     half.ready()
             self._tables_set = True
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes, once rows are loaded."""
+        halves = [self.deep] if self.linear is None else [self.deep, self.linear]
+        return [self.t, self._total, *(x for half in halves for x in half.tensors)]
+
     def step(self, index: Tensor, tags: int = 0) -> None:
         """One batch: the rows named by `index`, which have so many tags."""
+        self._run(self._rows, index, tags, padded=False)
+
+    def _run(self, rows: Packed, index: Tensor, tags: int, *, padded: bool) -> None:
+        """The step: nothing in it depends on what the tensors hold, and nothing is read back from the device.
+
+        Args:
+            index: rows of the batch (b,).
+            tags: how many tags they have, or room for as many (`padded`).
+        """
         import torch
 
         with torch.no_grad():
-            words = self._rows.words.index_select(0, index)
-            self._step(words, self._active(words[:, self.network.numeric : -2].long(), index, tags))
-
-    def _active(self, codes: Tensor, index: Tensor, size: int) -> Active:
-        """The codes of a batch with those of its sets."""
-        import torch
-
-        rows = self._rows
-        if rows.tags is None or rows.starts is None:
-            return Active(codes)
-        start = rows.starts.index_select(0, index)
-        length = rows.starts.index_select(0, index + 1) - start
-        first = length.cumsum(0) - length
-        owner = torch.repeat_interleave(length, output_size=size)
-        place = torch.arange(size, device=index.device) + (start - first).index_select(0, owner)
-        return Active(codes, rows.tags.index_select(0, place).long(), owner, first)
+            words = rows.words.index_select(0, index)
+            codes = words[:, self.network.numeric : -2].long()
+            self._step(words, rows.active(codes, index, tags, self.network.rows, padded=padded))
 
     def _step(self, words: Tensor, codes: Active) -> None:
         import torch
@@ -286,13 +242,13 @@ class Stepper:
         x, weight = floats[:, :p], floats[:, -1]
         hidden, masks, out = self._forward(x, codes)
         d = self._loss(out, x, codes, words[:, -2], weight)
-        self.t += 1
+        self.t.add_(1)
         if self.linear is not None:
             self._inner_backward(self.linear, "wide", x, codes, d)
         self._backward(x, codes, hidden, masks, d)
-        self.deep.dense.step(self.t)
+        self.deep.step(codes, self.t)
         if self.linear is not None:
-            self.linear.dense.step(self.t)
+            self.linear.step(codes, self.t)
 
     def _inner(self, half: Half, name: str, x: Tensor, codes: Active, bias: Tensor | None) -> Tensor:
         import torch
@@ -349,7 +305,9 @@ class Stepper:
                 known = codes.codes < R  # the code R names no column
                 out[:, p:].scatter_add_(1, codes.codes.clamp(max=R - 1), known.to(out.dtype).neg_())
             if codes.tags is not None and codes.owner is not None:
-                out[codes.owner, p + codes.tags] -= 1.0  # the tags of a row are distinct
+                known = codes.tags < R
+                amount = known.to(out.dtype) if codes.values is None else codes.values * known
+                out.index_put_((codes.owner, p + codes.tags.clamp(max=R - 1)), amount.neg_(), accumulate=True)
             self._total.add_((out.square().sum(1) * weight).sum(), alpha=1 / (p + R))
             return out.mul_((weight * (2.0 / (b * (p + R)))).unsqueeze(1))
         y = target.view(torch.float32)

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from sqlml.errors import DataError, InternalError, NotSupportedError, OptionError, TrainingError
 from sqlml.kernels.mlp import Frozen, Network, Rows, Weights, initial_weights
-from sqlml.kernels.mlp_step import Packed, Stepper
+from sqlml.kernels.mlp_batch import Packed
+from sqlml.kernels.mlp_step import Stepper
 from sqlml.kernels.threads import cores
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -397,7 +398,9 @@ class _Source:
             return Packed(held), total
         tags = torch.from_numpy(np.array(rows.bags.codes, np.int32)).to(self._device)
         starts = torch.from_numpy(np.array(rows.bags.starts, np.int64))
-        return Packed(held, tags, starts.to(self._device), starts.diff()), total
+        values = rows.bags.values
+        known = None if values is None else torch.from_numpy(np.array(values, np.float32)).to(self._device)
+        return Packed(held, tags, starts.to(self._device), starts.diff(), known), total
 
 
 def _thread_count(network: Network, batch_size: int) -> int:

@@ -10,7 +10,8 @@ McMahan et al. 2013, "Ad click prediction" (FTRL-Proximal, learning rate power -
 2009 (the proximal steps for L1 and L2). Penalties: `l1` |w| + `l2` w^2 / 2 for the proximal rules
 (SGD, Adagrad), `l1` |w| + `l2` w^2 for FTRL; RMSprop and Adam add `l1` sign(w) + `l2` w to the gradient.
 
-torch is used through the tensors that are passed in: this module does not import it.
+Steps are counted by a tensor on the device of the weights, and nothing is read back from it, so that a
+step can be recorded once and replayed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from sqlml.kernels.types import F64
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,11 +46,11 @@ class Rule(ABC):
         """Fresh state for the weights `w`."""
 
     @abstractmethod
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
-        """Step number `t` (from 1), in place. `g` may be overwritten."""
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
+        """Step number `t` (1,), from 1, in place. `g` may be overwritten."""
 
-    def idle(self, w: Tensor, state: list[Tensor], t: int, k: Tensor) -> None:  # noqa: B027
-        """The `k` (rows, 1) steps with zero gradient that end with step `t`, in place."""
+    def idle(self, w: Tensor, state: list[Tensor], t: Tensor, k: Tensor) -> None:  # noqa: B027
+        """The `k` (rows, 1) steps with zero gradient that end with step `t` (1,), in place; `k` may be 0."""
 
     @property
     def lazy(self) -> bool:
@@ -77,11 +80,11 @@ class Sgd(Rule):
     def start(self, w: Tensor) -> list[Tensor]:
         return []
 
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
         w.add_(g, alpha=-self.learn_rate)
         self._shrink(w, self.learn_rate)
 
-    def idle(self, w: Tensor, state: list[Tensor], t: int, k: Tensor) -> None:
+    def idle(self, w: Tensor, state: list[Tensor], t: Tensor, k: Tensor) -> None:
         self._shrink(w, self.learn_rate, k.to(w.dtype))
 
 
@@ -93,7 +96,7 @@ class Adagrad(Rule):
     def start(self, w: Tensor) -> list[Tensor]:
         return [w.new_full(w.shape, 0.1)]
 
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
         (n,) = state
         n.addcmul_(g, g)
         root = n.sqrt()
@@ -101,7 +104,7 @@ class Adagrad(Rule):
         if self.l1 or self.l2:
             self._shrink(w, self.learn_rate / root)
 
-    def idle(self, w: Tensor, state: list[Tensor], t: int, k: Tensor) -> None:
+    def idle(self, w: Tensor, state: list[Tensor], t: Tensor, k: Tensor) -> None:
         if self.l1 or self.l2:
             self._shrink(w, self.learn_rate / state[0].sqrt(), k.to(w.dtype))
 
@@ -122,7 +125,7 @@ class Ftrl(Rule):
         z = -w * (n.sqrt() / self.learn_rate + 2 * self.l2) - w.sign() * self.l1
         return [n, z]
 
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
         n, z = state
         before = n.sqrt()
         root = n.addcmul_(g, g).sqrt()
@@ -140,13 +143,13 @@ class Rmsprop(Rule):
     def start(self, w: Tensor) -> list[Tensor]:
         return [w.new_zeros(w.shape)]
 
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
         self._penalty(w, g)
         (v,) = state
         v.mul_(self.rho).addcmul_(g, g, value=1 - self.rho)
         w.addcdiv_(g, v.sqrt().add_(1e-7), value=-self.learn_rate)
 
-    def idle(self, w: Tensor, state: list[Tensor], t: int, k: Tensor) -> None:
+    def idle(self, w: Tensor, state: list[Tensor], t: Tensor, k: Tensor) -> None:
         state[0].mul_(self.rho ** k.to(w.dtype))
 
     @property
@@ -162,20 +165,23 @@ class Adam(Rule):
 
     def __init__(self, learn_rate: float, l1: float = 0.0, l2: float = 0.0):
         super().__init__(learn_rate, l1, l2)
-        self._tail: Tensor | None = None
+        self._tables: Tensor | None = None
 
     def start(self, w: Tensor) -> list[Tensor]:
+        if self._tables is None or (self._tables.device, self._tables.dtype) != (w.device, w.dtype):
+            self._tables = w.new_tensor(self._by_step())
         return [w.new_zeros(w.shape), w.new_zeros(w.shape)]
 
-    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: int) -> None:
+    def step(self, w: Tensor, g: Tensor, state: list[Tensor], t: Tensor) -> None:
         self._penalty(w, g)
         m, v = state
         m.lerp_(g, 1 - self.b1)
         v.mul_(self.b2).addcmul_(g, g, value=1 - self.b2)
-        root = v.sqrt().mul_((1 - self.b2**t) ** -0.5).add_(self.eps)
-        w.addcdiv_(m, root, value=-self.learn_rate / (1 - self.b1**t))
+        _, scale, rate = self._at(t)
+        root = v.sqrt().mul_(scale).add_(self.eps)
+        w.addcdiv_(m * rate, root)
 
-    def idle(self, w: Tensor, state: list[Tensor], t: int, k: Tensor) -> None:
+    def idle(self, w: Tensor, state: list[Tensor], t: Tensor, k: Tensor) -> None:
         """Adam goes on moving without a gradient: its j-th idle step after step a is
 
         -lr m / sqrt(v) r^j c(a+j), with r = b1 / sqrt(b2) and c(s) = sqrt(1 - b2^s) / (1 - b1^s).
@@ -183,26 +189,33 @@ class Adam(Rule):
         (eps is that of the first idle step for all of them.)
         """
         m, v = state
-        if self._tail is None or self._tail.device != w.device:
-            self._tail = w.new_tensor(self._tails())
-        last = len(self._tail) - 1
+        assert self._tables is not None
+        tail = self._tables[0]
         steps = k.to(w.dtype)
-        before = self._tail[(t - k).clamp_(max=last)]
-        total = before - (self.b1 * self.b2**-0.5) ** steps * self._tail[min(t, last)]
+        before = tail[(t - k).clamp_(max=len(tail) - 1)]
+        total = before - (self.b1 * self.b2**-0.5) ** steps * self._at(t)[0]
         eps = (1 - self.b2 ** (t + 1 - steps)).sqrt_().mul_(self.eps)
         w.addcdiv_(m * total, v.sqrt().add_(eps), value=-self.learn_rate)
         m.mul_(self.b1**steps)
         v.mul_(self.b2**steps)
 
-    def _tails(self, size: int = 32768) -> list[float]:
-        """T(0) .. T(size): from `size` on, c is 1 to 14 digits."""
+    def _at(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """T(t), 1 / sqrt(1 - b2^t) and -lr / (1 - b1^t), each (1,)."""
+        assert self._tables is not None
+        tail, scale, rate = self._tables.index_select(1, t.clamp(max=self._tables.shape[1] - 1))
+        return tail, scale, rate
+
+    def _by_step(self, size: int = 32768) -> F64:
+        """What `_at` gives for t = 0 .. size: from `size` on, all are the same to 14 digits."""
         r = self.b1 * self.b2**-0.5
         s = np.arange(1, size + 1, dtype=np.float64)
         c = np.sqrt(1 - self.b2**s) / (1 - self.b1**s)
         tails = [r / (1 - r)]
         for value in c[::-1].tolist():
             tails.append(r * (value + tails[-1]))
-        return tails[::-1]
+        scale = [(1 - self.b2**i) ** -0.5 for i in range(1, size + 1)]
+        rate = [-self.learn_rate / (1 - self.b1**i) for i in range(1, size + 1)]
+        return np.array([tails[::-1], [1.0, *scale], [0.0, *rate]])  # no step has the number 0
 
     @property
     def lazy(self) -> bool:
@@ -224,10 +237,16 @@ class Dense:
     def __init__(self, rule: Rule, w: list[Tensor], g: list[Tensor]):
         self.rule, self.w, self.g = rule, w, g
         self._state = [rule.start(x) for x in w]
-        self._fused = _fused_adam(rule, w, g, self._state) if isinstance(rule, Adam) else None
+        self._steps = [x.new_zeros(()) for x in w]
+        self._fused = _fused_adam(rule, w, g, self._state, self._steps) if isinstance(rule, Adam) else None
 
-    def step(self, t: int) -> None:
-        """Use the gradients in `g`."""
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes."""
+        return [*self.w, *self._steps, *(x for state in self._state for x in state)]
+
+    def step(self, t: Tensor) -> None:
+        """Use the gradients in `g` for step number `t` (1,)."""
         if self._fused is not None:
             self._fused()
             return
@@ -235,13 +254,14 @@ class Dense:
             self.rule.step(w, g, state, t)
 
 
-def _fused_adam(rule: Adam, w: list[Tensor], g: list[Tensor], state: list[list[Tensor]]) -> Callable[[], None] | None:
-    """torch's one-pass implementation of the same rule (it counts its steps itself)."""
+def _fused_adam(
+    rule: Adam, w: list[Tensor], g: list[Tensor], state: list[list[Tensor]], steps: list[Tensor]
+) -> Callable[[], None] | None:
+    """torch's one-pass implementation of the same rule (it counts its steps itself, in `steps`)."""
     if rule.l1 or rule.l2:
         return None
     from torch.optim.adam import adam
 
-    steps = [x.new_zeros(()) for x in w]
     return partial(
         adam,
         w,
@@ -275,32 +295,37 @@ class Sparse:
         self.rule = rule
         self.packed = torch.stack([w, *rule.start(w)], dim=1)
         self._grad = torch.zeros_like(w)
-        self._last = torch.zeros(len(w), 1, dtype=torch.int64, device=w.device)
+        self._last = torch.zeros(len(w), dtype=torch.int64, device=w.device)
         self._idle = rule.slots > 0 or bool(rule.l1 or rule.l2)
 
-    def gather(self, codes: Tensor, t: int) -> Tensor:
-        """Weights (len(codes), width) as they stand after step `t`."""
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that a step changes; gradients are 0 between steps."""
+        return [self.packed, self._last]
+
+    def gather(self, codes: Tensor, t: Tensor) -> Tensor:
+        """Weights (len(codes), width) as they stand after step `t` (1,)."""
         self._block = self.packed.index_select(0, codes)
         w, *state = self._block.unbind(1)
-        if self._idle and t:
-            self.rule.idle(w, state, t, t - self._last.index_select(0, codes))
+        if self._idle:
+            self.rule.idle(w, state, t, (t - self._last.index_select(0, codes)).unsqueeze(1))
         return w
 
-    def step(self, codes: Tensor, g: Tensor, t: int) -> None:
-        """Step `t` for the rows gathered last; `g` (len(codes), width) is summed over equal codes."""
+    def step(self, codes: Tensor, g: Tensor, t: Tensor) -> None:
+        """Step `t` (1,) for the rows gathered last; `g` (len(codes), width) is summed over equal codes."""
         self._grad.index_add_(0, codes, g)
         self._grad[-1].zero_()  # so the last row has neither momentum nor weight, ever
         # Equal codes carry equal sums, so writing them twice writes the same numbers.
         w, *state = self._block.unbind(1)
         self.rule.step(w, self._grad.index_select(0, codes), state, t)
         self.packed.index_copy_(0, codes, self._block)
-        self._last.index_fill_(0, codes, t)
+        self._last.index_copy_(0, codes, t.expand(len(codes)))
         self._grad.index_fill_(0, codes, 0.0)
 
-    def weights(self, t: int) -> Tensor:
-        """All weights (rows + 1, width) after step `t`."""
+    def weights(self, t: Tensor) -> Tensor:
+        """All weights (rows + 1, width) after step `t` (1,)."""
         w, *state = self.packed.unbind(1)
-        if self._idle and t:
-            self.rule.idle(w, state, t, t - self._last)
-            self._last.fill_(t)
+        if self._idle:
+            self.rule.idle(w, state, t, (t - self._last).unsqueeze(1))
+            self._last.copy_(t.expand(len(self._last)))
         return w

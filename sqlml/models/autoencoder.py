@@ -12,18 +12,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sqlml.encode import Encoding
+from sqlml.encode import Design, Encoding, Sparse
 from sqlml.errors import DataError, OptionError
 from sqlml.kernels.mlp import Network, Rows
 from sqlml.kernels.types import F64
 from sqlml.models.base import Anomalies, Model, Place, Score, Task, Trained, TrainingData
+from sqlml.models.blocks import dense_width
+from sqlml.models.network_rows import TrainingRows
 from sqlml.models.networks import (
     OPTIMIZERS,
     NetworkOptions,
     NetworkState,
     Optimizer,
-    TrainingRows,
-    bagged,
+    apart_for,
+    apart_of,
     check_first,
     check_layers,
     check_rate,
@@ -31,11 +33,8 @@ from sqlml.models.networks import (
     fit_network,
     frozen,
     hidden_layers,
-    in_bags,
     network_encoding,
-    numeric_width,
     pack_weights,
-    refuse_wide,
     settings_of,
     vector_function,
 )
@@ -47,7 +46,7 @@ from sqlml.schema import Column, quote_literal
 METRICS = ("mean_absolute_error", "mean_squared_error", "mean_squared_log_error")
 #: Order statistics of the training errors that are kept.
 KEPT_ERRORS = 10_001
-#: The reconstruction of one-hot columns is dense; more encoded inputs are refused.
+#: The reconstruction of a row is dense, whatever the row is; more encoded columns are refused.
 WIDEST = 50_000
 
 
@@ -90,13 +89,11 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
 
     def train(self, data: TrainingData, options: AutoencoderOptions, run: Run) -> NetworkState:
         check_first(options, data.device)
-        bags = bagged(data)
-        refuse_wide(data.design, bags=bags)
+        refuse_wide(data.design)
+        apart = apart_for(data)
         width = data.design.width
-        if width > WIDEST:
-            raise DataError(f"an autoencoder takes at most {WIDEST} encoded columns. The features have {width}.")
         hidden = hidden_layers(data, options, width)
-        p = numeric_width(data.design, bags=bags)
+        p = dense_width(data.design, apart)
         network = Network("autoencoder", p, width - p, hidden, width, options.activation_fn)
         settings = replace(
             settings_of(options, data.rows),
@@ -104,8 +101,8 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
             seed=run.seed,
             device=data.device,
         )
-        fit = fit_network(data, network, settings, run)
-        state = NetworkState(network, pack_weights(fit.weights), fit.device)
+        fit = fit_network(data, network, apart, settings, run)
+        state = NetworkState(network, pack_weights(fit.weights), fit.device, apart=apart)
         errors = np.concatenate(_errors(state, data.train, data))
         kept = _order_statistics(np.sort(errors[:, 1]))
         return replace(state, errors=kept, means=errors.mean(axis=0))
@@ -160,12 +157,28 @@ class Autoencoder(Model[AutoencoderOptions, NetworkState]):
         return dict(zip(METRICS, (total / n).tolist(), strict=True))
 
 
+def refuse_wide(design: Design) -> None:
+    """The output has every encoded column, so there is a bound on them."""
+    if design.width <= WIDEST:
+        return
+    widest = max(design.features, key=lambda f: f.width)
+    hint = None
+    if isinstance(widest, Sparse):
+        key, value = widest.index_field, widest.value_field
+        folded = f"MOD(e.{key}, 10000) AS {key}, e.{value} FROM UNNEST({widest.source}) AS e"
+        hint = f"fold the keys: ARRAY(SELECT AS STRUCT {folded}) AS {widest.source}"
+    raise DataError(
+        f"the features of an AUTOENCODER must have at most {WIDEST} encoded columns, each of which it reproduces."
+        f" Got {design.width}, of which {widest.width} in {widest.source}.",
+        hint=hint,
+    )
+
+
 def _errors(state: NetworkState, rows: Relation, owner: Any) -> list[F64]:
     """Reconstruction errors (n, 3) of the rows, piece by piece; `owner` has the design."""
     ready = frozen(state)
     found = []
-    bags = in_bags(owner.design, state.network)
-    for piece in TrainingRows(rows, owner.design, {}, "autoencoder", bags=bags):
+    for piece in TrainingRows(rows, owner.design, {}, "autoencoder", apart_of(owner.design, state)):
         part: Rows = piece
         found.append(ready.reconstruction_errors(part.X, part.codes, part.bags))
     return found

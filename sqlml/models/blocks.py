@@ -1,8 +1,12 @@
-"""Encoded rows in memory, block by block: for models and solvers that need rows rather than sums."""
+"""Encoded rows in memory, block by block: for models and solvers that need rows rather than sums.
+
+Features that are wide and mostly empty may be kept apart from the dense numbers: arrays of categories and
+sparse vectors become bags of codes with values, which take no more room than they have entries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,7 +32,7 @@ class Block:
         dense: (n, p): all columns that are plain numbers, in the order of the design, categories left out.
         codes: per category feature, (n,): index into its levels, -1 for a value without a level.
         extra: further columns that were asked for, each (n,); NULL is NaN.
-        bags: the levels of the sets, counted through, when they were asked for; they are not in `dense` then.
+        bags: the features that were asked for apart, their columns counted through; they are not in `dense` then.
     """
 
     dense: F64
@@ -40,24 +44,14 @@ class Block:
         return len(self.dense)
 
 
-def dense_width(design: Design) -> int:
-    """Number of columns of `Block.dense`."""
-    return sum(f.width for f in design.features if not isinstance(f, Category))
+def dense_width(design: Design, apart: Collection[int] = ()) -> int:
+    """Number of columns of `Block.dense`; `apart` are the places of features that are not in it."""
+    return sum(f.width for i, f in enumerate(design.features) if i not in apart and not isinstance(f, Category))
 
 
 def categories(design: Design) -> tuple[Category, ...]:
     """The category features, in order."""
     return tuple(f for f in design.features if isinstance(f, Category))
-
-
-def sets(design: Design) -> tuple[Set, ...]:
-    """The set features, in order."""
-    return tuple(f for f in design.features if isinstance(f, Set))
-
-
-def without_sets(design: Design) -> Design:
-    """The other features."""
-    return Design(tuple(f for f in design.features if not isinstance(f, Set)), design.columns)
 
 
 def expressions(design: Design) -> dict[str, str]:
@@ -68,13 +62,15 @@ def expressions(design: Design) -> dict[str, str]:
     return found
 
 
-def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[I32, ...]]:
-    """Arrow columns named as in `expressions` -> (dense, codes)."""
+def decode(design: Design, columns: Mapping[str, pa.Array], apart: Collection[int] = ()) -> tuple[F64, tuple[I32, ...]]:
+    """Arrow columns named as in `expressions` -> (dense, codes), but for the features `apart`."""
     rows = len(next(iter(columns.values()))) if columns else 0
-    dense = np.zeros((rows, dense_width(design)))
+    dense = np.zeros((rows, dense_width(design, apart)))
     found: list[I32] = []
     at = 0
     for i, f in enumerate(design.features):
+        if i in apart:
+            continue
         column = columns[f"f{i}"]
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
@@ -93,19 +89,36 @@ def decode(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[
     return dense, tuple(found)
 
 
-def decode_sets(design: Design, columns: Mapping[str, pa.Array]) -> Bags:
-    """The levels of all sets of each row, counted through from the first set's first level."""
-    rows, codes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+def decode_bags(design: Design, columns: Mapping[str, pa.Array], apart: Sequence[int]) -> Bags:
+    """The columns of the features `apart` that are not 0 in each row, counted through from the first one's first.
+
+    There are values unless all are sets.
+    """
+    rows, codes, values = [], [], []
     n, first = 0, 0
-    for i, f in enumerate(design.features):
-        if not isinstance(f, Set):
-            continue
-        n = len(columns[f"f{i}"])
-        row, level = _set_pairs(f, columns[f"f{i}"])
+    for i in apart:
+        f, column = design.features[i], columns[f"f{i}"]
+        if isinstance(column, pa.ChunkedArray):
+            column = column.combine_chunks()
+        n = len(column)
+        if isinstance(f, Set):
+            row, code = _set_pairs(f, column)
+            value = np.ones(0)
+            if len(apart) > 1:  # an array may have a level twice
+                row, code = np.divmod(np.unique(row * f.width + code), f.width)
+                value = np.ones(len(row))
+        else:
+            assert isinstance(f, (Vector, Sparse))
+            row, code, value = _vector_entries(column) if isinstance(f, Vector) else _sparse_entries(f, column)
+            inside = code < f.width
+            row, code, value = row[inside], code[inside], value[inside]
         rows.append(row)
-        codes.append(level + first)
+        codes.append(code + first)
+        values.append(value)
         first += f.width
-    return of_pairs(np.concatenate(rows), np.concatenate(codes), n, first)
+    plain = all(isinstance(design.features[i], Set) for i in apart)
+    pairs = np.concatenate(rows), np.concatenate(codes)
+    return of_pairs(*pairs, n, first, None if plain else np.concatenate(values))
 
 
 def level_codes(levels: tuple[str | None, ...], column: pa.Array) -> I32:
@@ -119,10 +132,8 @@ def _known(levels: tuple[str | None, ...]) -> pa.Array:
     return texts(levels)
 
 
-def _set_pairs(f: Set, column: pa.Array | pa.ChunkedArray) -> tuple[I64, I64]:
+def _set_pairs(f: Set, column: pa.Array) -> tuple[I64, I64]:
     """Rows and levels of a column of arrays; a pair comes as often as it is in the array."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
     rows = np.asarray(pc.list_parent_indices(column).to_numpy(), np.int64)
     level = level_codes(f.levels, column.flatten()).astype(np.int64)
     good = level >= 0
@@ -134,36 +145,39 @@ def _set_pairs(f: Set, column: pa.Array | pa.ChunkedArray) -> tuple[I64, I64]:
     return rows, level
 
 
+def _vector_entries(column: pa.Array) -> tuple[I64, I64, F64]:
+    """Rows, places and values of a column of dense arrays."""
+    flat = pc.fill_null(column.flatten(), 0.0).to_numpy(zero_copy_only=False)
+    rows = np.asarray(pc.list_parent_indices(column).to_numpy(), np.int64)
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    place = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    return rows, place, flat
+
+
+def _sparse_entries(f: Sparse, column: pa.Array) -> tuple[I64, I64, F64]:
+    """Rows, indexes and values of a column of sparse arrays, as often as they are in the array."""
+    flat = column.flatten()
+    rows = np.asarray(pc.list_parent_indices(column).to_numpy(), np.int64)
+    index = pc.fill_null(pc.struct_field(flat, f.index_field), -1).to_numpy(zero_copy_only=False)
+    value = pc.fill_null(pc.struct_field(flat, f.value_field).cast(pa.float64()), 0.0)
+    good = index >= 0
+    return rows[good], index[good].astype(np.int64), value.to_numpy(zero_copy_only=False)[good]
+
+
 def _fill_set(f: Set, column: pa.Array, out: F64) -> None:
     out[_set_pairs(f, column)] = 1.0
 
 
 def _fill_vector(column: pa.Array, out: F64) -> None:
-    flat = pc.fill_null(column.flatten(), 0.0).to_numpy(zero_copy_only=False)
-    rows = pc.list_parent_indices(column).to_numpy()
-    if len(rows) == 0:
-        return
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(rows)) + 1])
-    place = np.arange(len(rows)) - np.repeat(starts, np.diff(np.append(starts, len(rows))))
+    rows, place, value = _vector_entries(column)
     good = place < out.shape[1]
-    out[rows[good], place[good]] = flat[good]
+    out[rows[good], place[good]] = value[good]
 
 
 def _fill_sparse(f: Sparse, column: pa.Array, out: F64) -> None:
-    flat = column.flatten()
-    rows = pc.list_parent_indices(column).to_numpy()
-    index = pc.fill_null(pc.struct_field(flat, f.index_field), -1).to_numpy(zero_copy_only=False)
-    value = pc.fill_null(pc.struct_field(flat, f.value_field).cast(pa.float64()), 0.0)
-    good = (index >= 0) & (index < out.shape[1])
-    np.add.at(out, (rows[good], index[good].astype(np.int64)), value.to_numpy(zero_copy_only=False)[good])
-
-
-def decode_apart(design: Design, columns: Mapping[str, pa.Array]) -> tuple[F64, tuple[I32, ...], Bags]:
-    """As `decode`, with the sets as bags instead of dense columns."""
-    kept = [i for i, f in enumerate(design.features) if not isinstance(f, Set)]
-    dense, found = decode(without_sets(design), {f"f{j}": columns[f"f{i}"] for j, i in enumerate(kept)})
-    bags = decode_sets(design, columns)
-    return (dense if kept else np.zeros((len(bags), 0))), found, bags
+    rows, index, value = _sparse_entries(f, column)
+    good = index < out.shape[1]
+    np.add.at(out, (rows[good], index[good]), value[good])
 
 
 def read(
@@ -172,22 +186,23 @@ def read(
     extra: Mapping[str, str] | None = None,
     rows: int = 65_536,
     *,
-    bags: bool = False,
+    apart: Sequence[int] = (),
 ) -> Iterator[Block]:
-    """Encoded blocks of the rows; `extra` names further SQL expressions, `bags` keeps sets out of `dense`."""
+    """Encoded blocks of the rows; `extra` names further SQL expressions, `apart` keeps features out of `dense`."""
     features = expressions(design)
     more = {f"e{i}": f"({sql})::DOUBLE" for i, sql in enumerate((extra or {}).values())}
     wanted = {**features, **more} or {"e": "1"}
     for batch in relation.batches(wanted, rows):
         columns = {name: batch.column(i) for i, name in enumerate(wanted)}
         own = {k: v for k, v in columns.items() if k in features}
-        dense, codes, apart = decode_apart(design, own) if bags else (*decode(design, own), None)
+        dense, codes = decode(design, own, apart)
+        bags = decode_bags(design, own, apart) if apart else None
         if not features:
             dense = np.zeros((batch.num_rows, 0))
         found = {}
         for i, name in enumerate(extra or {}):
             found[name] = numbers(columns[f"e{i}"])
-        yield Block(dense, codes, found, apart)
+        yield Block(dense, codes, found, bags)
 
 
 def repeated(

@@ -26,14 +26,16 @@ from sqlml.models.base import (
     Trained,
     TrainingData,
 )
+from sqlml.models.blocks import dense_width
 from sqlml.models.networks import (
     OPTIMIZERS,
     PROXIMAL,
     NetworkOptions,
     NetworkState,
     Optimizer,
+    apart_for,
+    apart_of,
     arguments,
-    bagged,
     check_first,
     check_layers,
     check_rate,
@@ -44,9 +46,7 @@ from sqlml.models.networks import (
     hidden_layers,
     list_array,
     network_encoding,
-    numeric_width,
     pack_weights,
-    refuse_wide,
     rows_of_arrays,
     settings_of,
     vector_function,
@@ -118,28 +118,29 @@ class SupervisedNetwork(Model[Any, NetworkState]):
     def train(self, data: TrainingData, options: Any, run: Run) -> NetworkState:
         assert data.label is not None
         check_first(options, data.device)
-        refuse_wide(data.design, bags=bagged(data))
-        network = self.network(data, options)
+        apart = apart_for(data)
+        network = self.network(data, apart, options)
         settings = with_place(self.settings(options, data.rows), run.seed, data.device)
-        fit = fit_network(data, network, settings, run)
-        return NetworkState(network, pack_weights(fit.weights), fit.device)
+        fit = fit_network(data, network, apart, settings, run)
+        return NetworkState(network, pack_weights(fit.weights), fit.device, apart=apart)
 
-    def network(self, data: TrainingData, options: Any) -> Network:
+    def network(self, data: TrainingData, apart: Sequence[int], options: Any) -> Network:
         """The shape that fits the columns and the label."""
         assert data.label is not None
         classes = len(data.label.classes)
         task: Any = "regression" if not classes else "binary" if classes == 2 else "multiclass"
         outputs = classes if classes > 2 else 1
-        p = numeric_width(data.design, bags=bagged(data))
+        p = dense_width(data.design, apart)
         hidden = hidden_layers(data, options, outputs)
         return Network(task, p, data.design.width - p, hidden, outputs, options.activation_fn, self.wide)
 
     def score(self, trained: Trained) -> Score:
         state: NetworkState = trained.state
         ready, design = frozen(state), trained.design
+        apart = apart_of(design, state)
 
         def run(*arrays: pa.Array) -> pa.Array:
-            rows = rows_of_arrays(design, state.network, arrays)
+            rows = rows_of_arrays(design, apart, arrays)
             found = ready.predict(rows.X, rows.codes, rows.bags)
             return list_array(found) if found.ndim == 2 else pa.array(np.ascontiguousarray(found))
 

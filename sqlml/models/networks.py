@@ -1,14 +1,11 @@
-"""What the neural model types share: options, rows for the kernel, stored weights, attributions.
+"""What the neural model types share: options, training, stored weights, attributions.
 
-The encoded rows of a design become the kernel's `Rows`: plain numbers side by side, and one code per
-category column that counts through all levels of all columns. Arrays of categories are dense columns while
-their vocabulary is small, else bags of codes. Weights are stored as safetensors.
+Weights are stored as safetensors. How rows become the kernel's is said in `network_rows`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,42 +15,29 @@ import pyarrow as pa
 
 from sqlml.encode import Category, Design, Encoding, Number, Set, Sparse, Vector
 from sqlml.errors import FormatError, NotSupportedError, OptionError
-from sqlml.kernels.bags import Bags, joined
 from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows, default_hidden
 from sqlml.kernels.mlp_train import Fit, Training, free_memory, import_torch, resolve_device, train
 from sqlml.kernels.types import F32, F64
 from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
-from sqlml.models.blocks import (
-    Block,
-    categories,
-    decode,
-    decode_apart,
-    dense_width,
-    expressions,
-    read,
-    sets,
-    without_sets,
+from sqlml.models.blocks import categories, decode, decode_bags, dense_width, expressions
+from sqlml.models.network_rows import (
+    TrainingRows,
+    choose_apart,
+    coded,
+    fits_in_memory,
+    kernel_rows,
+    offsets,
+    places_of,
 )
 from sqlml.models.shared_options import ExampleOptions, TuningOptions
 from sqlml.options import Space, option
 from sqlml.progress import Run
-from sqlml.relation import Relation
 from sqlml.schema import Kind, quote_name
 
 OPTIMIZERS = ("ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD")
 #: Optimisers with a proximal step for L1 and L2.
 PROXIMAL = frozenset({"ADAGRAD", "FTRL", "SGD"})
 Optimizer = Literal["ADAGRAD", "ADAM", "FTRL", "RMSPROP", "SGD"]
-
-#: Training rows are kept in memory up to this size, or a quarter of the machine's memory if that is less.
-MEMORY = 8 * 2**30
-STREAM_ROWS = 262_144
-#: Decoded numbers of a piece: wide vectors come in fewer rows.
-STREAM_BYTES = 2**28
-#: Vectors are written out as dense numbers; wider designs are refused.
-DENSE_COLUMNS = 20_000
-#: Arrays of categories are dense columns too while they have at most this many levels together.
-DENSE_LEVELS = 128
 
 NETWORK_KINDS = frozenset({Kind.NUMERIC, Kind.CATEGORY, Kind.STRUCT, Kind.VECTOR, Kind.SET, Kind.SPARSE})
 _REGULARISED = Space(0.0, 10.0, "LOG")
@@ -98,6 +82,8 @@ class NetworkState:
         device: where it was trained.
         errors: autoencoders: order statistics of the rows' reconstruction errors in training, ascending.
         means: autoencoders: the mean of each metric over the training rows.
+        apart: places of the features that are bags of codes. None in models stored before there was a choice
+            of features: all sets were, or none.
     """
 
     network: Network
@@ -105,6 +91,7 @@ class NetworkState:
     device: str = "cpu"
     errors: F64 | None = None
     means: F64 | None = None
+    apart: tuple[int, ...] | None = None
 
 
 def network_encoding(*, timestamps: bool = False) -> Encoding:
@@ -113,104 +100,23 @@ def network_encoding(*, timestamps: bool = False) -> Encoding:
     return Encoding("standardize", "one_hot", frozenset(kinds))
 
 
-# ---------------------------------------------------------------- rows
-
-
-def bagged(data: TrainingData) -> bool:
-    """Whether the sets of the features become bags of codes: large ones do, and a warm start keeps what was."""
-    if data.previous is not None:
-        return in_bags(data.previous.design, data.previous.state.network)
-    return sum(f.width for f in sets(data.design)) > DENSE_LEVELS
-
-
-def in_bags(design: Design, network: Network) -> bool:
-    """Whether a trained network has the sets of its features as bags."""
-    return network.numeric != dense_width(design)
-
-
-def numeric_width(design: Design, *, bags: bool) -> int:
-    """Number of numeric inputs of a network."""
-    return dense_width(without_sets(design) if bags else design)
-
-
-def coded(design: Design, *, bags: bool) -> tuple[Category | Set, ...]:
-    """The features that are rows of the network's table, in the order of their codes."""
-    return (*categories(design), *(sets(design) if bags else ()))
-
-
-def offsets(design: Design, *, bags: bool) -> list[int]:
-    """First code of each of the `coded` features, and the number of codes."""
-    found = [0]
-    for f in coded(design, bags=bags):
-        found.append(found[-1] + len(f.levels))
-    return found
-
-
-def kernel_rows(design: Design, dense: F64, codes: Sequence[Any], bags: Bags | None = None) -> Rows:
-    """The kernel's rows of a decoded block: levels are counted through, R stands for none of them."""
-    at = offsets(design, bags=bags is not None)
-    out = np.full((len(dense), len(codes)), at[-1], np.int32)
-    for j, code in enumerate(codes):
-        known = code >= 0
-        out[known, j] = code[known] + at[j]
-    if bags is not None:
-        bags = Bags(bags.codes + np.int32(at[len(codes)]), bags.starts)
-    return Rows(dense.astype(np.float32), out, bags=bags)
-
-
-class TrainingRows:
-    """The encoded rows of a relation, read anew in every pass: for rows that do not fit into memory."""
-
-    def __init__(self, relation: Relation, design: Design, extra: Mapping[str, str], task: str, *, bags: bool):
-        self.relation, self.design, self.extra, self.task, self.bags = relation, design, dict(extra), task, bags
-
-    def __iter__(self) -> Iterator[Rows]:
-        width = 8 * max(1, numeric_width(self.design, bags=self.bags))
-        rows = max(1024, min(STREAM_ROWS, STREAM_BYTES // width))
-        for block in read(self.relation, self.design, self.extra, rows, bags=self.bags):
-            found = self._rows(block)
-            if len(found):
-                yield found
-
-    def _rows(self, block: Block) -> Rows:
-        rows = kernel_rows(self.design, block.dense, block.codes, block.bags)
-        if "y" not in block.extra:
-            return rows
-        y, w = block.extra["y"], block.extra.get("w")
-        good = np.isfinite(y)  # a held-out label that training did not have is NaN
-        weight = None if w is None else w[good].astype(np.float32)
-        target = y[good].astype(np.int32) if self.task == "multiclass" else y[good].astype(np.float32)
-        if good.all():
-            return Rows(rows.X, rows.codes, target, weight, rows.bags)
-        bags = None if rows.bags is None else rows.bags.where(good)
-        return Rows(rows.X[good], rows.codes[good], target, weight, bags)
-
-    def packed(self) -> Rows:
-        """All rows at once."""
-        parts = list(self)
-        if len(parts) == 1:
-            return parts[0]
-        if not parts:
-            p, C = numeric_width(self.design, bags=self.bags), len(categories(self.design))
-            return Rows(np.zeros((0, p), np.float32), np.zeros((0, C), np.int32), np.zeros(0, np.float32))
-        y = None if parts[0].y is None else np.concatenate([p.y for p in parts])
-        w = None if parts[0].w is None else np.concatenate([p.w for p in parts])
-        bags = joined([p.bags for p in parts if p.bags is not None]) if self.bags else None
-        return Rows(np.concatenate([p.X for p in parts]), np.concatenate([p.codes for p in parts]), y, w, bags)
-
-
-def fits_in_memory(design: Design, rows: int, device: str, *, bags: bool) -> bool:
-    """Whether the packed rows, and one copy of them, stay within the budget, and within half of a GPU's free memory."""
-    tags = sum(sum(f.counts) for f in sets(design)) if bags else 0
-    size = 2 * 4 * (rows * (numeric_width(design, bags=bags) + len(categories(design)) + 2) + tags)
-    total = MEMORY
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        total = min(total, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4)
-    free = free_memory(device)
-    return size <= (total if free is None else min(total, free // 2))
-
-
 # ---------------------------------------------------------------- training
+
+
+def apart_of(design: Design, state: NetworkState) -> tuple[int, ...]:
+    """Places of the features that are bags of codes in a trained network."""
+    if state.apart is not None:
+        return state.apart
+    return places_of(design, Set) if state.network.numeric != dense_width(design) else ()
+
+
+def apart_for(data: TrainingData) -> tuple[int, ...]:
+    """Places of the features that become bags of codes; a warm start keeps what was."""
+    if data.previous is not None:
+        found = apart_of(data.previous.design, data.previous.state)
+        if set(found) <= set(places_of(data.design, Set, Sparse, Vector)):  # other columns are refused later
+            return found
+    return choose_apart(data.design, data.rows)
 
 
 def check_first(options: NetworkOptions, device: str) -> None:
@@ -262,23 +168,22 @@ def hidden_layers(data: TrainingData, options: Any, outputs: int) -> tuple[int, 
     return tuple(options.hidden_units or default_hidden(data.rows, data.design.width, outputs))
 
 
-def fit_network(data: TrainingData, network: Network, settings: Training, run: Run) -> Fit:
+def fit_network(data: TrainingData, network: Network, apart: tuple[int, ...], settings: Training, run: Run) -> Fit:
     """Train on the rows of the statement; they are streamed when they do not fit into memory."""
+    start = None if data.previous is None else earlier_weights(data, network, apart)
     extra = {}
     if data.label is not None:
         extra["y"] = data.label.code if data.label.classes else data.label.sql
     if data.weight is not None:
         extra["w"] = data.weight
-    bags = in_bags(data.design, network)
-    source = TrainingRows(data.train, data.design, extra, network.task, bags=bags)
+    source = TrainingRows(data.train, data.design, extra, network.task, apart)
     held = None
     if data.evaluation is not None:
-        held = data.once("held", TrainingRows(data.evaluation, data.design, extra, network.task, bags=bags).packed)
-    start = None if data.previous is None else earlier_weights(data, network)
+        held = data.once("held", TrainingRows(data.evaluation, data.design, extra, network.task, apart).packed)
     return train(
         network,
         data.once("rows", source.packed)
-        if fits_in_memory(data.design, data.rows, settings.device, bags=bags)
+        if fits_in_memory(data.design, data.rows, free_memory(settings.device), apart)
         else source,
         settings,
         evaluation=held if held is not None and len(held) else None,
@@ -288,25 +193,7 @@ def fit_network(data: TrainingData, network: Network, settings: Training, run: R
     )
 
 
-def refuse_wide(design: Design, *, bags: bool) -> None:
-    """Vectors are dense in memory: refuse those that would not fit."""
-    width = numeric_width(design, bags=bags)
-    if width > DENSE_COLUMNS:
-        dense = [f for f in design.features if not isinstance(f, (Category, Set) if bags else Category)]
-        widest = max(dense, key=lambda f: f.width)
-        hint = None
-        if isinstance(widest, Sparse):
-            key, value = widest.index_field, widest.value_field
-            folded = f"MOD(e.{key}, 10000) AS {key}, e.{value} FROM UNNEST({widest.source}) AS e"
-            hint = f"fold the keys: ARRAY(SELECT AS STRUCT {folded}) AS {widest.source}"
-        raise NotSupportedError(
-            f"networks take at most {DENSE_COLUMNS} numeric inputs, sparse arrays written out. The features have"
-            f" {width}, of which {widest.width} in {widest.source}.",
-            hint=hint,
-        )
-
-
-def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
+def earlier_weights(data: TrainingData, network: Network, apart: Sequence[int]) -> dict[str, F32]:
     """The weights of the model that WARM_START continues, for the new statistics of the columns.
 
     Numbers are standardised anew and levels may have come or gone, so the first layer (and the last
@@ -317,15 +204,14 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
         raise OptionError(f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training.")
     was, now = data.previous.design, data.design
     same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
-    bags = in_bags(was, old.network)
-    widths = [numeric_width(d, bags=bags) for d in (was, now)]
+    widths = [dense_width(d, apart) for d in (was, now)]
     if not same or widths[0] != widths[1] or old.network.task != network.task:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
     if data.label is not None and data.label.classes != data.previous.label.classes:
         raise OptionError("WARM_START must keep the columns and labels of the first training.")
     w: dict[str, Any] = {k: np.array(v) for k, v in frozen(old).weights.items()}
-    ratio, shift = _rescaling(was, now, bags=bags)
-    rows = _matching_levels(was, now, bags=bags)
+    ratio, shift = _rescaling(was, now, apart)
+    rows = _matching_columns(was, now, apart)
     for name in ("layer.0", "wide"):
         if f"{name}.weight" not in w:
             continue
@@ -345,12 +231,12 @@ def earlier_weights(data: TrainingData, network: Network) -> dict[str, F32]:
     return {k: np.ascontiguousarray(v, np.float32) for k, v in w.items()}
 
 
-def _rescaling(was: Design, now: Design, *, bags: bool) -> tuple[F64, F64]:
+def _rescaling(was: Design, now: Design, apart: Sequence[int]) -> tuple[F64, F64]:
     """old value = ratio * new value + shift, per numeric input."""
-    ratio, shift = (np.full(numeric_width(now, bags=bags), v) for v in (1.0, 0.0))
+    ratio, shift = (np.full(dense_width(now, apart), v) for v in (1.0, 0.0))
     at = 0
-    for a, b in zip(was.features, now.features, strict=True):
-        if isinstance(b, Category) or (bags and isinstance(b, Set)):
+    for i, (a, b) in enumerate(zip(was.features, now.features, strict=True)):
+        if isinstance(b, Category) or i in apart:
             continue
         if isinstance(a, Number) and isinstance(b, Number):
             ratio[at] = b.scale / a.scale
@@ -359,12 +245,16 @@ def _rescaling(was: Design, now: Design, *, bags: bool) -> tuple[F64, F64]:
     return ratio, shift
 
 
-def _matching_levels(was: Design, now: Design, *, bags: bool) -> Any:
-    """Per new code the old one; the number of old codes where there was none."""
-    found, at = [], offsets(was, bags=bags)
-    for j, (a, b) in enumerate(zip(coded(was, bags=bags), coded(now, bags=bags), strict=True)):
-        known = {level: at[j] + i for i, level in enumerate(a.levels)}
-        found += [known.get(level, at[-1]) for level in b.levels]
+def _matching_columns(was: Design, now: Design, apart: Sequence[int]) -> Any:
+    """Per row of the new table the old one; the number of old ones where there was none."""
+    found: list[int] = []
+    at = offsets(was, apart)
+    for j, (a, b) in enumerate(zip(coded(was, apart), coded(now, apart), strict=True)):
+        if isinstance(a, (Category, Set)) and isinstance(b, (Category, Set)):
+            known = {level: at[j] + i for i, level in enumerate(a.levels)}
+            found += [known.get(level, at[-1]) for level in b.levels]
+        else:
+            found += [at[j] + i if i < a.width else at[-1] for i in range(b.width)]
     return np.array(found, dtype=np.int64)
 
 
@@ -424,10 +314,11 @@ def arguments(design: Design) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def rows_of_arrays(design: Design, network: Network, arrays: Sequence[pa.Array]) -> Rows:
+def rows_of_arrays(design: Design, apart: Sequence[int], arrays: Sequence[pa.Array]) -> Rows:
     """The kernel's rows of Arrow arrays in the order of `arguments`."""
     columns = {f"f{i}": a for i, a in enumerate(arrays)}
-    return kernel_rows(design, *(decode_apart if in_bags(design, network) else decode)(design, columns))
+    dense, codes = decode(design, columns, apart)
+    return kernel_rows(design, dense, codes, apart, decode_bags(design, columns, apart) if apart else None)
 
 
 def list_array(values: F64) -> pa.Array:
@@ -441,26 +332,26 @@ def vector_function(trained: Trained, name: str, method: str) -> BatchFunction:
     """A method of `Frozen` that gives (n, k), as a function with result DOUBLE[]."""
     design = trained.design
     call = getattr(frozen(trained.state), method)
-    network = trained.state.network
+    apart = apart_of(design, trained.state)
 
     def run(*arrays: pa.Array) -> pa.Array:
-        rows = rows_of_arrays(design, network, arrays)
+        rows = rows_of_arrays(design, apart, arrays)
         return list_array(np.asarray(call(rows.X, rows.codes, rows.bags), np.float64))
 
     return BatchFunction(run, arguments(design), "DOUBLE[]", name)
 
 
-def feature_attributions(design: Design, rows: Rows, found: Attribution) -> F64:
+def feature_attributions(design: Design, apart: Sequence[int], rows: Rows, found: Attribution) -> F64:
     """Attributions summed over the columns of each feature: (n, features)."""
     out = np.zeros((len(found.value), len(design.features)))
     bags = rows.bags
-    first = offsets(design, bags=True)
+    first = offsets(design, apart)
     dense, category, tags = 0, 0, len(categories(design))
     for i, f in enumerate(design.features):
         if isinstance(f, Category):
             out[:, i] = found.categories[:, category]
             category += 1
-        elif isinstance(f, Set) and bags is not None:
+        elif i in apart and bags is not None:
             own = (bags.codes >= first[tags]) & (bags.codes < first[tags + 1])
             out[:, i] = np.bincount(bags.owners()[own], found.tags[own], minlength=len(out))
             tags += 1
@@ -480,15 +371,16 @@ def explanation_function(trained: Trained, request: ExplainRequest, steps: int) 
     ready, design = frozen(state), trained.design
     shift, scale = (float(v) for v in ready.weights["target"]) if state.network.task == "regression" else (0.0, 1.0)
     many = state.network.task == "multiclass"
+    apart = apart_of(design, state)
 
     def run(*arrays: pa.Array) -> pa.Array:
-        rows = rows_of_arrays(design, state.network, arrays)
+        rows = rows_of_arrays(design, apart, arrays)
         predicted = np.asarray(ready.predict(rows.X, rows.codes, rows.bags), np.float64).reshape(len(rows), -1)
         output: Any = 0
         if many:
             output = predicted.argmax(axis=1) if request.output is None else request.output
         found = ready.attributions(rows.X, rows.codes, rows.bags, output=output, steps=steps)
         ends = np.column_stack([found.baseline, found.value]) * scale + shift
-        return list_array(np.hstack([predicted, feature_attributions(design, rows, found) * scale, ends]))
+        return list_array(np.hstack([predicted, feature_attributions(design, apart, rows, found) * scale, ends]))
 
     return BatchFunction(run, arguments(design), "DOUBLE[]", f"explain_{request.output}_{steps}")

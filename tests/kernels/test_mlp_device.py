@@ -7,6 +7,8 @@ host wait for the device, are counted.
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import numpy as np
 import pytest
 
@@ -86,6 +88,24 @@ class Pretend(TorchFunctionMode):
 _GENERATOR = torch.Generator
 
 
+class Inline:
+    """An executor that works at once: what torch pretends, it pretends in one thread."""
+
+    def __init__(self, workers):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, function, *args):
+        future = Future()
+        future.set_result(function(*args))
+        return future
+
+
 def rows_of(task, n=90):
     rng = np.random.default_rng(2)
     X = rng.standard_normal((n, 2)).astype(np.float32)
@@ -124,6 +144,7 @@ def test_nothing_leaves_the_device(monkeypatch, task, optimizer, single):
     pretend = Pretend()
     monkeypatch.setattr("sqlml.kernels.mlp_train.resolve_device", lambda _: "cuda")
     monkeypatch.setattr(torch, "Generator", pretend.generator)
+    monkeypatch.setattr(mlp_train, "ThreadPoolExecutor", Inline)
     with pretend:
         there = train(network, rows, settings, evaluation=rows)
         streamed = train(network, list(rows.blocks(30)), settings)

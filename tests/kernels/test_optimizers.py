@@ -10,6 +10,11 @@ from sqlml.kernels.optimizers import RULES, Dense, Ftrl, Sparse
 torch = pytest.importorskip("torch")
 
 
+def number(t):
+    """Steps are counted in a tensor."""
+    return torch.tensor([t])
+
+
 def gradients(steps, rows, width, seed=0):
     rng = np.random.default_rng(seed)
     return torch.from_numpy(rng.standard_normal((steps, rows, width)).astype(np.float32))
@@ -34,13 +39,13 @@ def test_rows_that_wait_catch_up_exactly(name, l1, l2):
         full = torch.zeros(rows, 3, dtype=torch.float64)
         named = codes < rows
         full.index_add_(0, codes[named], g[t - 1, :4][named].double())
-        seen = sparse.gather(codes, t - 1)
+        seen = sparse.gather(codes, number(t - 1))
         np.testing.assert_allclose(seen[:3], dense[codes[:3]], atol=2e-5, rtol=1e-4)
         assert t % 7 or not seen[3].any()
-        sparse.step(codes, g[t - 1, :4].clone(), t)
-        rule.step(dense, full, state, t)
-    np.testing.assert_allclose(sparse.weights(steps)[:rows], dense, atol=2e-5, rtol=1e-4)
-    assert not sparse.weights(steps)[-1].any()
+        sparse.step(codes, g[t - 1, :4].clone(), number(t))
+        rule.step(dense, full, state, number(t))
+    np.testing.assert_allclose(sparse.weights(number(steps))[:rows], dense, atol=2e-5, rtol=1e-4)
+    assert not sparse.weights(number(steps))[-1].any()
 
 
 @pytest.mark.parametrize("name", ["ADAM", "ADAGRAD", "RMSPROP", "SGD"])
@@ -58,7 +63,7 @@ def test_steps_are_those_of_torch(name):
     for t, g in enumerate(gradients(20, 4, 3), start=1):
         grad.copy_(g)
         other.grad = g.double()
-        dense.step(t)
+        dense.step(number(t))
         optimizer.step()
     np.testing.assert_allclose(w, other.detach(), rtol=1e-9, atol=1e-12)
 
@@ -77,7 +82,7 @@ def test_ftrl_minimises_its_definition():
         sigmas.append((np.sqrt(n + g * g) - np.sqrt(n)) / a)
         places.append(w.item())
         n, total = n + g * g, total + g
-        rule.step(w, torch.tensor([[g]], dtype=torch.float64), state, t)
+        rule.step(w, torch.tensor([[g]], dtype=torch.float64), state, number(t))
         cost = total * grid + l1 * np.abs(grid) + l2 * grid**2
         cost += sum(s / 2 * (grid - p) ** 2 for s, p in zip(sigmas, places, strict=True))
         assert w.item() == pytest.approx(grid[cost.argmin()], abs=2e-5)

@@ -239,8 +239,8 @@ def test_warm_start_keeps_the_shape(con):
 
 
 def test_rows_that_do_not_fit_are_streamed(con, monkeypatch):
-    monkeypatch.setattr("sqlml.models.networks.MEMORY", 1000)
-    monkeypatch.setattr("sqlml.models.networks.STREAM_ROWS", 50)
+    monkeypatch.setattr("sqlml.models.network_rows.MEMORY", 1000)
+    monkeypatch.setattr("sqlml.models.network_rows.STREAM_ROWS", 50)
     create(con, "DNN_REGRESSOR", hidden_units="[16]", learn_rate=0.01, max_iterations=60, early_stop="FALSE")
     assert rows(con, "SELECT r2_score FROM ML.EVALUATE(MODEL m)")[0][0] > 0.85
 
@@ -369,26 +369,27 @@ def test_every_option_of_the_specification_is_known():
             assert ("CLASSIFIER" in kind) == ({"class_weights", "auto_class_weights"} <= known)
 
 
-def test_wide_sparse_arrays_are_refused_with_a_way_out(con):
-    keys = "[STRUCT(25000 + MOD(i, 7) AS k, i * 0.5 AS w), STRUCT(i AS k, 1.0 AS w)]"
-    rows(
-        con, f"CREATE TABLE sparse AS SELECT {keys} AS s, MOD(i, 7) * 1.0 AS label FROM UNNEST(GENERATE_ARRAY(1, 40)) i"
+def test_an_autoencoder_of_too_many_columns_is_refused_with_a_way_out(con):
+    keys = "[STRUCT(55000 + MOD(i, 7) AS k, i * 0.5 AS w), STRUCT(i AS k, 1.0 AS w)]"
+    rows(con, f"CREATE TABLE sparse AS SELECT {keys} AS s, 1.0 AS x FROM UNNEST(GENERATE_ARRAY(1, 40)) i")
+    text = (
+        "CREATE OR REPLACE MODEL wide OPTIONS(model_type='AUTOENCODER', max_iterations=1, hidden_units=[2]) AS SELECT "
     )
-    text = "CREATE OR REPLACE MODEL wide OPTIONS(model_type='DNN_REGRESSOR', max_iterations=1, hidden_units=[2]) AS SELECT "
-    with pytest.raises(sqlml.Error, match="at most 20000 numeric inputs, sparse arrays written out") as caught:
-        rows(con, text + "s, label FROM sparse")
+    with pytest.raises(sqlml.Error, match="at most 50000 encoded columns, each of which it reproduces") as caught:
+        rows(con, text + "s, x FROM sparse")
+    assert "Got 55008, of which 55007 in s." in str(caught.value)
     folded = caught.value.hint.removeprefix("fold the keys: ")
     assert folded == "ARRAY(SELECT AS STRUCT MOD(e.k, 10000) AS k, e.w FROM UNNEST(s) AS e) AS s"
-    rows(con, text + f"{folded}, label FROM sparse")
-    found = rows(con, f"SELECT predicted_label FROM ML.PREDICT(MODEL wide, (SELECT {folded} FROM sparse))")
+    rows(con, text + f"{folded}, x FROM sparse")
+    found = rows(con, f"SELECT latent_col_1 FROM ML.PREDICT(MODEL wide, (SELECT {folded}, x FROM sparse))")
     assert len(found) == 40 and np.isfinite(found).all()
 
 
 def test_wide_rows_are_read_in_small_pieces(con, monkeypatch):
     source = "SELECT species, body_mass_g, flipper_length_mm FROM penguins WHERE body_mass_g IS NOT NULL"
     create(con, "DNN_CLASSIFIER", name="n1", source=source, max_iterations=2)
-    monkeypatch.setattr("sqlml.models.networks.STREAM_BYTES", 1)  # 1,024 rows is the least
-    monkeypatch.setattr("sqlml.models.networks.MEMORY", 1)
+    monkeypatch.setattr("sqlml.models.network_rows.STREAM_BYTES", 1)  # 1,024 rows is the least
+    monkeypatch.setattr("sqlml.models.network_rows.MEMORY", 1)
     create(con, "DNN_CLASSIFIER", name="n2", source=source, max_iterations=2)
     text = "SELECT loss FROM ML.TRAINING_INFO(MODEL {}) ORDER BY iteration"
     assert rows(con, text.format("n1")) == rows(con, text.format("n2"))  # one piece, in the same order

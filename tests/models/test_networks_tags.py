@@ -81,7 +81,7 @@ def test_small_vocabularies_have_the_same_numbers_either_way(con, kind, monkeypa
     columns = "x, tags" if kind == "AUTOENCODER" else "x, tags, label"
     found = []
     for levels in (128, 1):
-        monkeypatch.setattr("sqlml.models.networks.DENSE_LEVELS", levels)
+        monkeypatch.setattr("sqlml.models.network_rows.DENSE_LEVELS", levels)
         con.execute(
             f"CREATE OR REPLACE MODEL m OPTIONS(model_type='{kind}', hidden_units=[5], max_iterations=8,"
             f" learn_rate=0.02, early_stop=FALSE, activation_fn='TANH'{label}) AS SELECT {columns} FROM few"
