@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,15 @@ from sqlml.errors import DataError, SchemaError, Span
 from sqlml.kernels.types import F64
 from sqlml.relation import Relation
 from sqlml.schema import Column, Kind, Type, quote_literal, quote_name, same_name
-from sqlml.statistics import NumberStatistics, Raw, level_counts, number_statistics, sizes_of, without_nan
+from sqlml.statistics import (
+    NumberStatistics,
+    Raw,
+    arrays_with_nan,
+    level_counts,
+    number_statistics,
+    sizes_of,
+    without_nan,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,8 +317,11 @@ def fit(
     numbers |= number_statistics(relation, [r for r in raw if r.shape == "number" and r.name not in numbers])
     levels = level_counts(relation, [r for r in raw if r.shape in ("category", "set")])
     sizes = sizes_of(relation, [r for r in raw if r.shape in ("vector", "sparse")])
+    strange = arrays_with_nan(relation, [r for r in raw if r.shape in ("vector", "sparse")])
     features: list[Feature] = []
     for r in raw:
+        if r.name in strange and encoding.categories != "label":  # trees learn where missing numbers go
+            r = replace(r, sql=f"list_transform({r.sql}, lambda __n: {without_nan('__n')})")
         if r.shape == "number":
             features.append(_fitted_number(r, numbers[r.name], encoding, rows))
         elif r.shape == "category":

@@ -262,3 +262,31 @@ def sizes_of(relation: Relation, raw: Sequence[Raw]) -> dict[str, tuple[int, int
             raise DataError(f"the indexes of {r.source} must not be negative. Got {low}.")
         found[r.name] = int(high), int(entries)
     return found
+
+
+def arrays_with_nan(relation: Relation, raw: Sequence[Raw]) -> frozenset[str]:
+    """The names of raw vectors that hold NaN somewhere.
+
+    Raises `DataError` for arrays with infinite values or with numbers whose sums are, and for sparse ones with NaN.
+    """
+    items = {}
+    for r in raw:
+        items[r.name] = r.sql
+        if r.shape == "sparse":
+            assert r.type.item is not None
+            value = quote_name(r.type.item.fields[1][0])
+            items[r.name] = f"list_transform({r.sql}, lambda __e: __e.{value}::DOUBLE)"
+    wild = relation.aggregate([f"count_if(NOT isfinite(list_sum({i})))" for i in items.values()]) if raw else ()
+    found = []
+    for r in (r for r, n in zip(raw, wild, strict=True) if n):
+        inside = f"list_filter({items[r.name]}, lambda __e: "
+        infinite, nan = relation.aggregate([f"count_if(len({inside} {test}(__e))) > 0)" for test in ("isinf", "isnan")])
+        if infinite or not nan or r.shape == "sparse":
+            what = "an infinite value" if infinite else "NaN" if nan else "numbers that are too large to be summed"
+            hint = f"write ARRAY(SELECT IF(IS_INF(e), NULL, e) FROM UNNEST({r.source}) AS e) AS {r.source}."
+            raise DataError(
+                f"the arrays of {r.source} must hold finite numbers. Some hold {what}.",
+                hint=hint if infinite and r.shape == "vector" else None,
+            )
+        found.append(r.name)
+    return frozenset(found)

@@ -124,3 +124,39 @@ def test_both_roads_predict_alike(con: sqlml.Connection, rows: int) -> None:
     assert all(v is not None for v in values)
     assert values[0] == pytest.approx(0.0, abs=0.3) and values[1] == pytest.approx(1.0, abs=0.3)
     assert any(v == pytest.approx(5.0, abs=0.3) for v in values)
+
+
+ARRAYS = {
+    "linear_reg": "input_label_cols=['y']",
+    "kmeans": "num_clusters=2",
+    "pca": "num_principal_components=1",
+    "boosted_tree_regressor": "input_label_cols=['y'], max_iterations=2",
+    "autoencoder": "hidden_units=[2], max_iterations=1",
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays_of_strange_numbers(kind: str) -> None:
+    label = ", 1.0 * i AS y" if "label" in ARRAYS[kind] else ""
+    with sqlml.connect() as con:
+        strange = ", ".join(f"[a, IF(i = 7, CAST('{v}' AS FLOAT64), 2.0)] AS {v}" for v in ("nan", "inf"))
+        con.execute(
+            f"CREATE TABLE t AS SELECT i, a, [a, IF(i = 7, NULL, 2.0)] AS empty, {strange}"
+            " FROM (SELECT i, SIN(i) AS a FROM UNNEST(GENERATE_ARRAY(1, 60)) AS i)"
+        )
+        found = {}
+        for column in ("nan", "empty"):
+            query = f"SELECT {column} AS x{label} FROM t"
+            con.execute(f"CREATE OR REPLACE MODEL m OPTIONS(model_type='{kind}', {ARRAYS[kind]}) AS {query}")
+            rows = con.execute(
+                f"SELECT * EXCEPT (x) FROM ML.PREDICT(MODEL m, (SELECT {column} AS x FROM t))"
+            ).fetchall()
+            assert len(rows) == 60 and "nan" not in str(rows)
+            found[column] = rows
+        if "tree" not in kind:  # NaN is missing, as NULL is; trees learn where it goes
+            assert found["nan"] == found["empty"]
+        with pytest.raises(sqlml.DataError, match="arrays of x must hold finite numbers") as caught:
+            con.execute(
+                f"CREATE OR REPLACE MODEL m OPTIONS(model_type='{kind}', {ARRAYS[kind]}) AS SELECT inf AS x{label} FROM t"
+            )
+        assert caught.value.hint is not None and "IS_INF(e)" in caught.value.hint
