@@ -59,7 +59,9 @@ def test_options_reach_the_trees(con, kind, options):
     booster, plain = (load(con, n).state.booster for n in ("m", "plain"))
     assert booster != plain
     if "num_parallel_tree" in options:
-        assert len(xgb.Booster(model_file=bytearray(booster)).get_dump()) == options["num_parallel_tree"] * kernel.rounds(booster)
+        assert len(xgb.Booster(model_file=bytearray(booster)).get_dump()) == options[
+            "num_parallel_tree"
+        ] * kernel.rounds(booster)
     if "max_tree_depth" in options:
         depth = xgb.Booster(model_file=bytearray(booster)).trees_to_dataframe().ID.nunique()
         assert depth <= kernel.rounds(booster) * 10 * 2 ** (options["max_tree_depth"] + 1)
