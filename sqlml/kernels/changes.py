@@ -20,6 +20,7 @@ LEVEL_WINDOW = 5
 REACH = 14
 WINDOW = 17
 SPIKE_WINDOW = 15
+LEADING = 0.5
 LONGEST_SPIKE = 3
 MOST_SPIKES = 0.02
 #: Fewest points per step change: a series that moves more often is not made of levels.
@@ -66,12 +67,13 @@ def robust_scale(x: F64) -> float:
     return 1.4826 * float(np.median(np.abs(x - np.median(x)))) if len(x) else 0.0
 
 
-def spikes(z: F64, threshold: float) -> Bool:
+def spikes(z: F64, threshold: float, *, leading: bool = False) -> Bool:
     """Points that stand out from their neighbourhood in runs of at most 3, shape (n,).
 
     Args:
         z: series without its season, shape (n,).
         threshold: distance from the running median of 15 points, in robust standard deviations.
+        leading: only those at least half as far as the farthest.
     """
     n = len(z)
     found = np.zeros(n, dtype=np.bool_)
@@ -84,10 +86,15 @@ def spikes(z: F64, threshold: float) -> Bool:
         return found
     far = np.abs(rest) > threshold * scale
     edges = np.flatnonzero(np.diff(np.concatenate([[False], far, [False]]).astype(np.int8)))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        # At the very end a spike cannot be told from the beginning of a new level.
-        if stop - start <= LONGEST_SPIKE and stop < n:
-            found[start:stop] = True
+    # At the very end a spike cannot be told from the beginning of a new level.
+    runs = [
+        (start, stop, float(np.abs(rest[start:stop]).max()))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True)
+        if stop - start <= LONGEST_SPIKE and stop < n
+    ]
+    least = LEADING * max((peak for _, _, peak in runs), default=0.0) if leading else 0.0
+    for start, stop, peak in runs:
+        found[start:stop] = peak >= least
     if found.mean() > MOST_SPIKES:  # what happens that often belongs to the series
         found[:] = False
     return found

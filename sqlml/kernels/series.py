@@ -22,6 +22,7 @@ Fidelity = Literal["best", "bigquery"]
 # day of 10.5
 # in the daily visits of the Google Analytics sample.
 SPIKE_THRESHOLD = {"best": 8.0, "bigquery": 11.0}
+SPIKE_ROUNDS, SEASON_ROUNDS = 4, 3
 SHORTEST = 3
 #: Sums of squares of larger values leave the range of FLOAT64.
 LARGEST = 1e140
@@ -130,14 +131,17 @@ def fit_regular(whole: Regular, settings: Settings) -> Fitted:
     model = model_trend(parts, settings)
     n, h = len(whole.values), settings.horizon
     values_ahead, error = arima.forecast(model, h)
+    trend = model.fitted
     if settings.fidelity == "best":
+        # The first values have no past to be predicted from: nothing is left over. The service's trend has 0 there.
+        trend = np.concatenate([parts.rest[: model.d], trend[model.d :]])
         tail = slice(n - trend_length(n, settings), n)
         error = WIDENING * forecast_error.standard_error(model, parts.rest[tail] - model.fitted[tail], error)
     ahead = values_ahead + future_parts(whole, parts.seasons, parts.effects, settings.calendar, n, h)
     return Fitted(
         whole,
         parts.seasons,
-        model.fitted,
+        trend,
         parts.holiday,
         parts.spikes,
         parts.steps.effect,
@@ -204,9 +208,21 @@ def take_apart(whole: Regular, settings: Settings) -> Adjusted:
     holiday, effects = _holidays(whole, y - seasonal, settings)
     spiked = np.zeros(n)
     if settings.clean_spikes:
+        threshold = SPIKE_THRESHOLD[settings.fidelity]
+        large = np.zeros(n, dtype=np.bool_)
+        # Spikes are in the seasons, too, and make dips of the same days of the cycles beside theirs. So the large ones
+        # are found first, and the seasons estimated without them: each time they take in less of what stood there.
+        for _ in range(SPIKE_ROUNDS if periods else 0):
+            z = changes.bridge(y - holiday - seasonal, large)
+            more = changes.spikes(z, threshold, leading=True)
+            if not more.any():
+                break
+            large |= more
+            for _ in range(SEASON_ROUNDS):
+                without = seasonal + changes.bridge(y - holiday - seasonal, large)
+                seasonal = _total(seasons.separate(without, periods, sloped=sloped, window=window), n)
         z = y - holiday - seasonal
-        marked = changes.spikes(z, SPIKE_THRESHOLD[settings.fidelity])
-        spiked = z - changes.bridge(z, marked)
+        spiked = z - changes.bridge(z, changes.spikes(z, threshold))
     if holiday.any() or spiked.any():
         cleaned = y - holiday - spiked
         periods = seasons.find(cleaned, whole.frequency, settings.seasonalities)

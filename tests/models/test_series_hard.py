@@ -219,3 +219,33 @@ def test_the_caret_is_under_the_setting(weeks, call, word):
     with pytest.raises(Error) as error:
         weeks.execute(text)
     assert text[error.value.span.start : error.value.span.end] == word
+
+
+# ---------------------------------------------------------------- spikes, the beginning of the trend
+
+
+def weekly(n=400):
+    """A season of seven days, a slow wave and a little noise."""
+    i = np.arange(n)
+    return 100 + 10 * np.sin(2 * np.pi * i / 7) + 5 * np.sin(i / 60) + np.random.default_rng(5).normal(0, 1, n)
+
+
+@pytest.mark.parametrize("fidelity", ["best", "bigquery"])
+def test_spikes_are_told_from_the_days_of_other_weeks(fidelity):
+    values = weekly()
+    values[[90, 200, 300]] += [150, -120, 200]
+    times = stamps(np.datetime64("2024-01-01") + np.arange(400))
+    found = series.fit(times, values, series.Settings(horizon=5, fidelity=fidelity))
+    assert np.flatnonzero(found.spikes).tolist() == [90, 200, 300]
+    assert found.spikes[[90, 200, 300]] == pytest.approx([150, -120, 200], abs=8)
+
+
+def test_the_trend_begins_with_the_data():
+    times = stamps(np.datetime64("2024-01-01") + np.arange(400))
+    values = weekly() + np.arange(400)
+    found = series.fit(times, values, series.Settings(horizon=5))
+    others = sum(s.part for s in found.seasons) + found.spikes + found.steps
+    assert found.model.d and found.trend[0] == pytest.approx(values[0] - others[0])
+    assert series.smooth(found.trend, 31)[0] == pytest.approx(found.trend[0], abs=20)
+    service = series.fit(times, values, series.Settings(horizon=5, fidelity="bigquery"))
+    assert service.trend[0] == 0
