@@ -325,6 +325,7 @@ class Frozen:
             z = hidden[-1] @ w[f"layer.{i}.weight"] + w[f"layer.{i}.bias"]
         return hidden, z
 
+    @np.errstate(over="ignore", invalid="ignore")  # infinite inputs are answered by infinity or NaN
     def _forward(self, r: Rows, stop: int | None = None) -> tuple[list[F32], F32]:
         hidden, z = self._upper(self._inner("layer.0", r) + self.weights["layer.0.bias"], stop)
         if self.network.wide and stop is None:

@@ -47,6 +47,7 @@ from sqlml.models.networks import (
     list_array,
     network_encoding,
     pack_weights,
+    quiet,
     rows_of_arrays,
     settings_of,
     vector_function,
@@ -139,6 +140,7 @@ class SupervisedNetwork(Model[Any, NetworkState]):
         ready, design = frozen(state), trained.design
         apart = apart_of(design, state)
 
+        @quiet
         def run(*arrays: pa.Array) -> pa.Array:
             rows = rows_of_arrays(design, apart, arrays)
             found = ready.predict(rows.X, rows.codes, rows.bags)

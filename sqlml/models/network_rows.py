@@ -70,6 +70,7 @@ def offsets(design: Design, apart: Sequence[int]) -> list[int]:
     return found
 
 
+@np.errstate(over="ignore")
 def kernel_rows(
     design: Design, dense: F64, codes: Sequence[Any], apart: Sequence[int], bags: Bags | None = None
 ) -> Rows:

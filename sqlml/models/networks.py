@@ -328,12 +328,17 @@ def list_array(values: F64) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(ends), pa.array(values.ravel(), pa.float64()))
 
 
+#: Infinite inputs have infinite answers, or NaN; numpy's warnings would be lines on the user's screen.
+quiet = np.errstate(over="ignore", invalid="ignore")
+
+
 def vector_function(trained: Trained, name: str, method: str) -> BatchFunction:
     """A method of `Frozen` that gives (n, k), as a function with result DOUBLE[]."""
     design = trained.design
     call = getattr(frozen(trained.state), method)
     apart = apart_of(design, trained.state)
 
+    @quiet
     def run(*arrays: pa.Array) -> pa.Array:
         rows = rows_of_arrays(design, apart, arrays)
         return list_array(np.asarray(call(rows.X, rows.codes, rows.bags), np.float64))
@@ -373,6 +378,7 @@ def explanation_function(trained: Trained, request: ExplainRequest, steps: int) 
     many = state.network.task == "multiclass"
     apart = apart_of(design, state)
 
+    @quiet
     def run(*arrays: pa.Array) -> pa.Array:
         rows = rows_of_arrays(design, apart, arrays)
         predicted = np.asarray(ready.predict(rows.X, rows.codes, rows.bags), np.float64).reshape(len(rows), -1)
