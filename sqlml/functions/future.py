@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -51,8 +52,11 @@ def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> Forec
     record = state.series
     numbers = np.asarray(rows.column("number").to_numpy(), np.int64)
     times = np.asarray(rows.column("__t").to_numpy(), np.int64)
-    values = np.column_stack([np.asarray(rows.column(f"__x{j}").to_numpy(), np.float64) for j in range(width)])
+    values = np.zeros((len(rows), width))  # features that never vary have no column
+    for j in range(width):
+        values[:, j] = rows.column(f"__x{j}").to_numpy()
     features = np.full((len(record), record.horizon, width), np.nan)
+    given = np.zeros((len(record), record.horizon), dtype=np.bool_)
     for i in np.unique(numbers):
         mine = numbers == i
         step = positions(record.axis(int(i)), int(record.start[i]), times[mine]) - record.count(int(i))
@@ -62,9 +66,12 @@ def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> Forec
         total = np.zeros((len(taken), width))
         np.add.at(total, at, values[mine][inside])
         features[i, taken] = total / count[:, None]
-    if np.isnan(features).all():
+        given[i, taken] = True
+    if not given.any():
         text = f"the input of {call.name} must have rows for the times after the history of the model. It has none."
         raise DataError(text, span=call.data.span)
     kind = call.kind
     assert isinstance(kind, ArimaPlusXreg)
-    return kind.forecast_with(call.model, features)
+    found = kind.forecast_with(call.model, features)
+    forecast = np.where(given, found.series.forecast, np.nan)
+    return replace(found, series=replace(found.series, forecast=forecast))

@@ -249,3 +249,14 @@ def test_the_trend_begins_with_the_data():
     assert series.smooth(found.trend, 31)[0] == pytest.approx(found.trend[0], abs=20)
     service = series.fit(times, values, series.Settings(horizon=5, fidelity="bigquery"))
     assert service.trend[0] == 0
+
+
+@pytest.mark.parametrize("feature", ["'c'", "TRUE", "b'x'", "TIME(1, 2, 3)"])
+def test_a_feature_that_never_varies(con, feature):
+    con.execute(f"""CREATE MODEL x OPTIONS(model_type='ARIMA_PLUS_XREG', time_series_timestamp_col='t',
+        time_series_data_col='y') AS SELECT DATE_ADD(DATE '2024-01-01', INTERVAL i DAY) AS t, MOD(i * 7919, 13) AS y,
+        {feature} AS x FROM UNNEST(GENERATE_ARRAY(0, 59)) AS i""")
+    for days in (["2024-03-01", "2024-03-02"], ["2024-03-02"]):
+        future = f"(SELECT t, {feature} AS x FROM UNNEST(CAST({days} AS ARRAY<DATE>)) AS t)"
+        found = con.execute(f"SELECT * FROM ML.FORECAST(MODEL x, STRUCT(9 AS horizon), {future})").fetchall()
+        assert [str(r[0])[:10] for r in found] == days and all(np.isfinite(r[1]) for r in found)
