@@ -200,8 +200,11 @@ def earlier_weights(data: TrainingData, network: Network, apart: Sequence[int]) 
     of an autoencoder) is rewritten such that the network computes what it did before.
     """
     old: NetworkState = data.previous.state
-    if old.network.hidden != network.hidden or old.network.activation != network.activation:
-        raise OptionError(f"WARM_START must keep the HIDDEN_UNITS {list(old.network.hidden)} of the first training.")
+    if old.network.hidden != network.hidden:
+        raise OptionError(f"HIDDEN_UNITS must stay {list(old.network.hidden)} under WARM_START.")
+    doubled = [n.activation for n in (old.network, network) if n.activation == "CRELU"]
+    if len(doubled) == 1:
+        raise OptionError(f"ACTIVATION_FN must stay {old.network.activation} under WARM_START: CRELU doubles a layer.")
     was, now = data.previous.design, data.design
     same = [(f.name, type(f)) for f in was.features] == [(f.name, type(f)) for f in now.features]
     widths = [dense_width(d, apart) for d in (was, now)]

@@ -183,7 +183,7 @@ class Trees(Model[Any, TreeState]):
             refuse_large(data.train, label)
         if options.instance_weight_col:
             refuse_weights(data.train, options.instance_weight_col)
-        earlier = earlier_state(data)
+        earlier = earlier_state(data, options)
         method: Any = getattr(options, "category_encoding_method", "LABEL_ENCODING")
         before = None if earlier is None else earlier.columns
         make = partial(fit_columns, data.design, data.train, label, method, data.fidelity, before)
@@ -384,8 +384,12 @@ def refuse_weights(relation: Relation, name: str) -> None:
         raise DataError(f"the weight {name} must be greater than 0 in some row.")
 
 
-def earlier_state(data: TrainingData) -> TreeState | None:
-    """The state to continue from. Raises `OptionError` when label or features are others."""
+#: What XGBoost keeps of the booster that it goes on with, or would weigh wrongly after a change.
+_KEPT = ("booster_type", "num_parallel_tree", "category_encoding_method")
+
+
+def earlier_state(data: TrainingData, options: Any) -> TreeState | None:
+    """The state to continue from. Raises `OptionError` when label, features or the form of the booster are others."""
     if data.previous is None:
         return None
     previous: Trained = data.previous
@@ -395,6 +399,10 @@ def earlier_state(data: TrainingData) -> TreeState | None:
     was, now = previous.design.features, data.design.features
     if [(type(f), f.name) for f in was] != [(type(f), f.name) for f in now]:
         raise OptionError("WARM_START must keep the columns of the first training.")
+    for name in _KEPT:
+        before = getattr(previous.options, name)
+        if getattr(options, name) != before:
+            raise OptionError(f"{name.upper()} must stay {before} under WARM_START.")
     if previous.fidelity != data.fidelity:
         raise OptionError(f"WARM_START must keep the fidelity of the first training. It was '{previous.fidelity}'.")
     state: TreeState = previous.state

@@ -226,9 +226,18 @@ def test_warm_start_continues_where_it_stopped(con, kind):
     assert runs == [(0,), (1,)]
 
 
+def test_warm_start_may_change_the_activation(con):
+    create(con, "DNN_CLASSIFIER", hidden_units="[6]", max_iterations=2)
+    create(con, "DNN_CLASSIFIER", activation_fn="'TANH'", warm_start="TRUE", max_iterations=1)
+    (options,) = con.execute("SELECT COUNT(*) FROM ML.TRAINING_INFO(MODEL m)").fetchone()
+    assert options == 3
+    with pytest.raises(sqlml.Error, match="ACTIVATION_FN must stay TANH under WARM_START"):
+        create(con, "DNN_CLASSIFIER", activation_fn="'CRELU'", warm_start="TRUE")
+
+
 def test_warm_start_keeps_the_shape(con):
     create(con, "DNN_CLASSIFIER", hidden_units="[6]", max_iterations=2)
-    with pytest.raises(sqlml.Error, match=r"WARM_START must keep the HIDDEN_UNITS \[6\]"):
+    with pytest.raises(sqlml.Error, match=r"HIDDEN_UNITS must stay \[6\] under WARM_START"):
         create(con, "DNN_CLASSIFIER", hidden_units="[7]", warm_start="TRUE")
     for source in (
         "SELECT * EXCEPT (sex) FROM known",

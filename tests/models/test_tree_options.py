@@ -125,6 +125,24 @@ def test_a_warm_start_goes_on(big):
         )
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "message"),
+    [
+        ({}, "booster_type='DART'", "BOOSTER_TYPE must stay GBTREE"),
+        ({"booster_type": "'DART'"}, "booster_type='GBTREE'", "BOOSTER_TYPE must stay DART"),
+        ({}, "num_parallel_tree=3", "NUM_PARALLEL_TREE must stay 1"),
+        ({}, "category_encoding_method='ONE_HOT_ENCODING'", "CATEGORY_ENCODING_METHOD must stay LABEL_ENCODING"),
+    ],
+)
+def test_a_warm_start_keeps_the_form_of_the_booster(big, first, then, message):
+    create(big, BTR, label="y", source="SELECT * EXCEPT (yb) FROM big", max_iterations=3, **first)
+    with pytest.raises(OptionError, match=message):
+        big.execute(
+            f"CREATE OR REPLACE MODEL m OPTIONS(model_type='BOOSTED_TREE_REGRESSOR', warm_start=TRUE, {then})"
+            " AS SELECT * EXCEPT (yb) FROM big"
+        )
+
+
 def test_weights(big):
     source = "SELECT * EXCEPT (y), IF(yb = 'yes', 9.0, 1.0) AS w FROM big"
     options = {"label": "yb", "max_iterations": 4, "data_split_method": "'NO_SPLIT'"}
