@@ -57,8 +57,9 @@ def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> Forec
         values[:, j] = rows.column(f"__x{j}").to_numpy()
     features = np.full((len(record), record.horizon, width), np.nan)
     given = np.zeros((len(record), record.horizon), dtype=np.bool_)
-    for i in np.unique(numbers):
-        mine = numbers == i
+    found, first = np.unique(numbers, return_index=True)  # the rows are in the order of the series
+    for i, start, stop in zip(found, first, [*first[1:], len(numbers)], strict=True):
+        mine = slice(start, stop)
         step = positions(record.axis(int(i)), int(record.start[i]), times[mine]) - record.count(int(i))
         inside = (step >= 0) & (step < record.horizon)
         # Rows of one step are averaged, as those of the training were.
@@ -72,6 +73,6 @@ def _laid(call: Call, state: ForecastState, rows: pa.Table, width: int) -> Forec
         raise DataError(text, span=call.data.span)
     kind = call.kind
     assert isinstance(kind, ArimaPlusXreg)
-    found = kind.forecast_with(call.model, features)
-    forecast = np.where(given, found.series.forecast, np.nan)
-    return replace(found, series=replace(found.series, forecast=forecast))
+    state = kind.forecast_with(call.model, features)
+    forecast = np.where(given, state.series.forecast, np.nan)
+    return replace(state, series=replace(state.series, forecast=forecast))
