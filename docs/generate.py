@@ -82,6 +82,7 @@ def index_page() -> str:
     lines = [NOTE, "# sqlml: reference\n", "## Model types\n"]
     lines += [f"* [{name}](models/{name.lower()}.md): {model.doc}" for name, model in TYPES.items()]
     lines += ["\n## Functions\n", "[All table functions](functions.md), with their settings and columns.\n"]
+    lines += ["[Forecasts by TimesFM](timesfm.md): where its weights come from, and how they are named.\n"]
     lines += ["## Not here\n", "Model types of BigQuery ML that are parsed and refused, with the reason:\n"]
     lines += [f"* `{name}`: {reason}" for name, reason in ELSEWHERE.items()]
     return "\n".join(lines) + "\n"

@@ -13,11 +13,13 @@ share a batch; what a series gets does not depend on the others.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from sqlml.errors import OperationalError
 from sqlml.kernels.timesfm_decoder import Decoder, Decoder20, Decoder25, uncrossed
 from sqlml.kernels.timesfm_layouts import OUTPUTS, Sizes
 from sqlml.kernels.timesfm_weights import LONGEST, Checkpoint, read
@@ -55,11 +57,11 @@ class TimesFM:
     """A network with its weights on a device."""
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu"):
-        """Read the weights. Raises `FormatError`, and `NotSupportedError` without torch."""
+        """Read the weights. Raises `FormatError`; `OperationalError` when there is too little memory."""
         self.version, self.sizes, self.device = checkpoint.version, checkpoint.sizes, device
-        self.decoder: Decoder = (Decoder25 if checkpoint.version == "2.5" else Decoder20)(
-            self.sizes, read(checkpoint, device), device
-        )
+        kind = Decoder25 if checkpoint.version == "2.5" else Decoder20
+        with _enough_memory(device):
+            self.decoder: Decoder = kind(self.sizes, read(checkpoint, device), device)
 
     def forecast(
         self,
@@ -108,9 +110,10 @@ class TimesFM:
                     row[width - len(kept) :] = (kept - found.centre) / found.scale
                 empty = torch.tensor([width - len(w[3]) for w in batch], device=self.device)
                 known = torch.tensor([frequencies[w[2]] for w in batch], device=self.device)
-                past = torch.from_numpy(x).to(self.device)
-                out = uncrossed(self.decoder.decode(past, empty, known, steps, longest, report or _nothing))
-                z: F32 = out[..., 1:].cpu().numpy()
+                with _enough_memory(self.device):
+                    past = torch.from_numpy(x).to(self.device)
+                    out = uncrossed(self.decoder.decode(past, empty, known, steps, longest, report or _nothing))
+                    z: F32 = out[..., 1:].cpu().numpy()
                 for row, (_, _, i, _, found) in zip(z, batch, strict=True):
                     np.copyto(found.z, row[: len(found.z)])
                     yield i, found
@@ -124,6 +127,19 @@ class TimesFM:
 
 def _nothing() -> None:
     return None
+
+
+@contextlib.contextmanager
+def _enough_memory(device: str) -> Iterator[None]:
+    """Say in one sentence that torch could not get memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "memory" not in str(error):
+            raise
+        where = "the GPU" if device == "cuda" else "this machine"
+        hint = "SET sqlml.device = 'cpu'" if device == "cuda" else "use a smaller CONTEXT_WINDOW."
+        raise OperationalError(f"{where} has too little memory for TimesFM.", hint=hint) from None
 
 
 def _moments(y: F64) -> tuple[float, float]:

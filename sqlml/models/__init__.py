@@ -186,7 +186,7 @@ ELSEWHERE: dict[str, str] = {
     "TENSORFLOW_LITE": "imported TensorFlow Lite models are not supported.",
     "ONNX": "imported ONNX models are not supported yet.",
     "XGBOOST": "imported XGBoost models are not supported yet.",
-    "TIMESFM": "the weights of TimesFM are not part of this package.",
+    "TIMESFM": "AI.FORECAST runs TimesFM without a model, once SET sqlml.timesfm names its weights.",
 }
 
 

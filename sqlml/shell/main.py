@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="make a file or folder readable as NAME",
     )
+    result.add_argument("--timesfm", metavar="PATH", help="weights of TimesFM, for AI.FORECAST and its neighbours")
     result.add_argument("--timer", action="store_true", help="tell the seconds of each statement on stderr")
     result.add_argument("--version", action="store_true", help="print the version and end")
     return result
@@ -150,6 +151,7 @@ def _session(given: argparse.Namespace, mounts: dict[str, str], interactive: boo
             fidelity=given.fidelity,
             dialect=given.dialect,
             mounts=mounts or None,
+            timesfm=given.timesfm,
         )
 
     color = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,7 +1,7 @@
 """SQLAlchemy 2: `create_engine("sqlml:///file.duckdb")`, reflection of tables and models.
 
     sqlml:///relative.duckdb    sqlml:////absolute/path.duckdb    sqlml://    (in memory)
-    sqlml:///file.duckdb?read_only=true&fidelity=bigquery&mount.NAME=PATH
+    sqlml:///file.duckdb?read_only=true&fidelity=bigquery&timesfm=PATH&mount.NAME=PATH
 
 Statements are GoogleSQL: names in backticks, types INT64, STRING ... without generated values and indexes.
 """
@@ -126,12 +126,12 @@ class SqlmlDialect(Reflection):
             text = value if isinstance(value, str) else value[-1]
             if key == "read_only" and text.lower() in ("true", "false", "1", "0"):
                 options["read_only"] = text.lower() in ("true", "1")
-            elif key == "fidelity":
-                options["fidelity"] = text
+            elif key in ("fidelity", "timesfm"):
+                options[key] = text
             elif key.startswith("mount."):
                 mounts[key.removeprefix("mount.")] = text
             else:
-                raise sa.exc.ArgumentError(f"sqlml URLs have read_only, fidelity and mount.NAME. Got {key}={text}.")
+                raise sa.exc.ArgumentError(f"sqlml URLs have read_only, fidelity, timesfm and mount.NAME. Got {key}={text}.")
         if mounts:
             options["mounts"] = mounts
         return [_path(url)], options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 import threading
 import time
@@ -155,6 +156,21 @@ def test_connect_takes_weights(con, folders, tmp_path):
     with pytest.raises(OptionError, match="does not exist"):
         sqlml.connect(str(tmp_path / "x.duckdb"), timesfm=tmp_path / "nothing")
     sqlml.connect(str(tmp_path / "x.duckdb")).close()  # the file is not left locked
+
+
+def test_the_urls_of_sqlalchemy_and_the_shell_take_weights(folders):
+    sa = pytest.importorskip("sqlalchemy")
+    days = "(SELECT DATE_ADD(DATE '2024-01-01', INTERVAL i DAY) AS d, 1.0 * i AS v"
+    days += " FROM UNNEST(GENERATE_ARRAY(0, 20)) AS i)"
+    sql = f"SELECT ROUND(forecast_value, 3) AS f FROM AI.FORECAST({days}, {COUNTS}, horizon => 1)"
+    url = sa.URL.create("sqlml", query={"timesfm": folders["timesfm-2.5"]})
+    with sa.create_engine(url).connect() as connection:
+        found = connection.exec_driver_sql(sql).scalar()
+    command = [sys.executable, "-m", "sqlml.shell", "--format", "csv", "-c", sql, "--timesfm"]
+    done = subprocess.run([*command, folders["timesfm-2.5"]], capture_output=True, text=True, timeout=600, check=True)
+    assert done.stdout.split() == ["f", str(found)] and "used TimesFM 2.5" in done.stderr
+    wrong = subprocess.run([*command, "/no/weights"], capture_output=True, text=True, timeout=600, check=False)
+    assert wrong.returncode == 1 and "does not exist" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_relative_paths_are_kept_whole(con, folders, monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from sqlml.errors import Error, FormatError, NotSupportedError, OptionError
+from sqlml.errors import Error, FormatError, NotSupportedError, OperationalError, OptionError
 from sqlml.kernels.timesfm_weights import check
 from tests import timesfm_models as models
 
@@ -143,6 +143,18 @@ def test_the_caller_can_end_the_work(folders):
     with pytest.raises(KeyError):
         forecast(folders["timesfm-2.5"], tokens=1, report=stop)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("error", ["CUDA out of memory. Tried to allocate 2 GiB", "can't allocate memory: you tried"])
+def test_too_little_memory_is_said(folders, monkeypatch, error):
+    model = TimesFM(check(folders["timesfm-2.5"]))
+
+    def decode(*arguments):
+        raise RuntimeError(error)
+
+    monkeypatch.setattr(model.decoder, "decode", decode)
+    with pytest.raises(OperationalError, match="too little memory"):
+        list(model.forecast(SERIES, [3] * len(SERIES)))
 
 
 def test_uncrossed():
