@@ -22,10 +22,10 @@ from sqlml.database import Database
 from sqlml.errors import Error, NotSupportedError, OptionError, Span, notice
 from sqlml.functions.base import Call
 from sqlml.kernels import forecasts, intervals, series, workers
-from sqlml.kernels.mlp_train import resolve_device
 from sqlml.kernels.series_clean import DAY, WEEK, Frequency, Regular
 from sqlml.kernels.timesfm import Deciles, TimesFM
 from sqlml.kernels.timesfm_weights import FILE, Checkpoint, check, need_torch
+from sqlml.kernels.torch_settings import resolve_device
 from sqlml.kernels.types import F64, I64
 
 TOO_SHORT = "The time series data is too short."

@@ -8,6 +8,7 @@ few of their rows (`optimizers.Sparse`), else as a whole; both give the numbers 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from sqlml.kernels.mlp import SELU_ALPHA, SELU_SCALE, Network, Weights
 from sqlml.kernels.mlp_batch import Active, Packed
+from sqlml.kernels.mlp_graphs import Graphs, Recorder
 from sqlml.kernels.optimizers import RULES, Dense, Rule, Sparse
 
 if TYPE_CHECKING:
@@ -109,7 +111,8 @@ class Half:
     @property
     def tensors(self) -> list[Tensor]:
         """All that a step changes."""
-        return self.dense.tensors + ([] if self.sparse is None else self.sparse.tensors)
+        table = [] if self.table_grad is None else [self.table_grad]
+        return [*self.dense.tensors, *table, *([] if self.sparse is None else self.sparse.tensors)]
 
     def lookup(self, active: Active, t: Tensor) -> Tensor:
         """Sum of the table rows of each row's codes, times the values: (b, h). `t` (1,) steps are done."""
@@ -170,7 +173,9 @@ class Half:
 class Stepper:
     """Runs training steps over packed rows."""
 
-    def __init__(self, network: Network, weights: Weights, settings: Settings, device: str):
+    def __init__(
+        self, network: Network, weights: Weights, settings: Settings, device: str, graphs: Graphs | None = None
+    ):
         import torch
 
         self.network, self.settings, self.device = network, settings, device
@@ -188,6 +193,9 @@ class Stepper:
         self._total = torch.zeros((), dtype=torch.float64, device=device)
         self._generator = torch.Generator(device=device).manual_seed(settings.seed + 1)
         self._rows = Packed(torch.zeros(0))
+        self._index = torch.zeros(settings.batch_size, dtype=torch.int64, device=device)
+        self._rooms: dict[int, int] = {}
+        self._recorder = Recorder(graphs, lambda: self.tensors, self._generator)
         self._tables_set = False
         self._initial = {k: np.array(v) for k, v in weights.items() if k.endswith(".table")}
 
@@ -196,9 +204,12 @@ class Stepper:
         table = next((k for k in weights if k.startswith(prefix) and k.endswith(".table")), None)
         return Half(rule, parts, table, self.device)
 
-    def load(self, packed: Packed) -> None:
-        """Take the rows that the next steps are about."""
+    def load(self, packed: Packed, most: int = 0) -> None:
+        """Take the rows that the next steps are about; `most` tags are in one of their batches."""
         self._rows = packed
+        if packed.place is not None:
+            # Batches of later passes differ a little; one that has more is not replayed.
+            self._rooms.setdefault(packed.place, most + most // 8)
         if not self._tables_set:
             columns = packed.words.shape[1] - self.network.numeric - 2
             tags = packed.mean_tags
@@ -217,8 +228,23 @@ class Stepper:
         return [self.t, self._total, *(x for half in halves for x in half.tensors)]
 
     def step(self, index: Tensor, tags: int = 0) -> None:
-        """One batch: the rows named by `index`, which have so many tags."""
-        self._run(self._rows, index, tags, padded=False)
+        """One batch: the rows named by `index`, which have so many tags. Whole batches are replayed on a GPU."""
+        rows, b = self._rows, len(index)
+        if (
+            not self._recorder.on
+            or b < self.settings.batch_size
+            or rows.place is None
+            or tags > self._rooms[rows.place]
+        ):
+            self._run(rows, index, tags, padded=False)
+            return
+        self._index.copy_(index)
+        step = partial(self._run, rows, self._index, self._rooms[rows.place], padded=True)
+        self._recorder.play((rows.place, b), step)
+
+    def close(self) -> None:
+        """Free what was recorded."""
+        self._recorder.close()
 
     def _run(self, rows: Packed, index: Tensor, tags: int, *, padded: bool) -> None:
         """The step: nothing in it depends on what the tensors hold, and nothing is read back from the device.

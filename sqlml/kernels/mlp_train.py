@@ -4,18 +4,19 @@ Rows are packed once into a matrix of 4-byte words [numbers | codes | target | w
 on the device, so a batch is one gather of a slice of a permuted index. The gradient is written out
 by hand instead of taped: about 25 kernels per step into buffers that are made once, which on small
 batches is several times cheaper than autograd. No step waits for the device: what the host wants to
-know of the data (the number of tags of a batch) it counts itself, and the loss is read once in a while.
+know of the data (the number of tags of a batch) it counts itself, and the loss is read once per epoch.
+On a GPU the step is recorded and replayed (`mlp_graphs`).
 
-Data that does not fit comes as a re-iterable of `Rows`; the next piece is read while one is trained on.
+Data that does not fit comes as a re-iterable of `Rows`; the next piece is read, and on a GPU copied, while
+one is trained on (`mlp_feed`).
 """
 
 from __future__ import annotations
 
-import contextlib
+import contextvars
 import math
-import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,11 +24,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sqlml.errors import DataError, InternalError, NotSupportedError, OptionError, TrainingError
+from sqlml.errors import DataError, InternalError, OptionError, TrainingError
 from sqlml.kernels.mlp import Frozen, Network, Rows, Weights, initial_weights
 from sqlml.kernels.mlp_batch import Packed
+from sqlml.kernels.mlp_feed import Source
+from sqlml.kernels.mlp_graphs import graphs_for
 from sqlml.kernels.mlp_step import Stepper
 from sqlml.kernels.threads import cores
+from sqlml.kernels.torch_settings import import_torch, precision, resolve_device, threads
 
 Device = Literal["auto", "cpu", "cuda"]
 _CHECK = 256  # steps between two looks at the loss and the listener
@@ -81,7 +85,9 @@ class Fit:
         eval_losses: loss over the evaluation rows after every epoch, or None.
         converged: whether early stopping ended the training.
         device: where it ran.
-        profile: seconds by stage: "pack", "train".
+        profile: seconds by stage: "encode" until rows were there and packed, "copy" until they were handed to the
+            device, "train" for all passes, of them "queue" until their steps were handed out. Where rows are
+            streamed, the first two go on beside the others.
     """
 
     weights: dict[str, NDArray[np.float32]]
@@ -133,9 +139,13 @@ def train(
     def fit(device: str) -> Fit:
         weights = _start(network, training, start)
         scale = _target(network, rows, target, weights, fresh=start is None)
-        source = _Source(network, rows, scale, device)
+        source = Source(network, rows, scale, device)
         bound = math.inf if start is not None else _BOUND * (1 + training.l1_activation) * scale[1] ** 2
-        return _fit(source, Stepper(network, weights, training, device), training, scale, bound, evaluation, tell, poll)
+        stepper = Stepper(network, weights, training, device, graphs_for(device))
+        try:
+            return _fit(source, stepper, training, scale, bound, evaluation, tell, poll)
+        finally:
+            stepper.close()
 
     try:
         return fit(device)
@@ -152,7 +162,7 @@ def train(
 
 
 def _fit(
-    source: _Source,
+    source: Source,
     stepper: Stepper,
     training: Training,
     scale: tuple[float, float],
@@ -167,10 +177,10 @@ def _fit(
     losses: list[float] = []
     evals: list[float | None] = []
     converged = False
-    with _threads(_thread_count(network, training.batch_size)), _precision(device):
-        generator = torch.Generator().manual_seed(training.seed)
+    passes = _Passes(source, stepper, training, torch.Generator().manual_seed(training.seed), poll)
+    with threads(_thread_count(network, training.batch_size)), precision(device):
         for epoch in range(training.max_iterations):
-            loss = _epoch(source, stepper, training, generator, epoch, poll) * scale[1] ** 2
+            loss = passes.run(epoch) * scale[1] ** 2
             _check(loss, losses, bound, training, epoch)
             losses.append(loss)
             evals.append(None if evaluation is None else Frozen(network, stepper.weights()).loss(evaluation))
@@ -181,52 +191,7 @@ def _fit(
     final = {name: value.copy() for name, value in stepper.weights().items()}
     if not all(np.isfinite(value).all() for value in final.values()):
         raise _diverged(training, len(losses) - 1)
-    return Fit(final, losses, evals, converged, device)
-
-
-def import_torch() -> Any:
-    """The torch module, or one sentence on how to get it."""
-    try:
-        import torch
-    except ImportError:
-        raise NotSupportedError(
-            "neural networks need the package torch, which is not installed.",
-            hint='pip install "sqlml[torch]"',
-        ) from None
-    return torch
-
-
-def resolve_device(device: str) -> str:
-    """'cuda' or 'cpu' for a device setting."""
-    torch = import_torch()
-    if device == "cpu":
-        return "cpu"
-    trouble = "torch sees none" if not torch.cuda.is_available() else _trouble()
-    if device == "cuda" and trouble:
-        raise NotSupportedError(
-            f"DEVICE must be 'auto' or 'cpu' without a CUDA GPU that works: {trouble}. Got 'cuda'.",
-            hint="SET sqlml.device = 'auto'",
-        )
-    return "cpu" if trouble else "cuda"
-
-
-def _trouble() -> str:
-    """Why the GPU cannot be used, though torch sees it: too old for this torch, taken by another; "" if it can."""
-    torch = import_torch()
-    try:
-        torch.zeros(1, device="cuda").add_(1).item()
-    except (AssertionError, RuntimeError) as error:
-        return str(error).strip().split("\n", 1)[0].rstrip(".")
-    return ""
-
-
-def free_memory(device: str) -> int | None:
-    """Bytes that are free on the device that a setting means; None where that is the machine's own memory."""
-    if resolve_device(device) == "cpu":
-        return None
-    cuda = import_torch().cuda
-    # What torch keeps for later tensors of this process is free to it.
-    return int(cuda.mem_get_info()[0] + cuda.memory_reserved() - cuda.memory_allocated())
+    return Fit(final, losses, evals, converged, device, {**source.seconds, **passes.seconds})
 
 
 def _start(network: Network, training: Training, start: Weights | None) -> dict[str, NDArray[np.float32]]:
@@ -266,66 +231,81 @@ def _moments(rows: Rows | Iterable[Rows]) -> tuple[float, float]:
     return mean, math.sqrt(square / n) if n else 1.0
 
 
-def _epoch(
-    source: _Source,
-    stepper: Stepper,
-    training: Training,
-    generator: Any,
-    epoch: int,
-    poll: Callable[[], None] | None,
-) -> float:
-    """One pass over all rows in a new order; returns the weighted mean loss.
+class _Passes:
+    """Passes over all rows, each in a new order."""
 
-    Pieces are read in the calling thread (a database may insist on it), while the piece before is
-    trained on in another.
-    """
-    weight = 0.0
+    def __init__(
+        self, source: Source, stepper: Stepper, training: Training, generator: Any, poll: Callable[[], None] | None
+    ):
+        self._source, self._stepper, self._training = source, stepper, training
+        self._generator, self._poll = generator, poll
+        self._drawn: tuple[Any, list[int]] | None = None
+        self.seconds = {"train": 0.0, "queue": 0.0}
 
-    def steps(packed: Packed) -> None:
-        _steps(stepper, packed, training, generator, epoch, None if source.streams else poll)
+    def run(self, epoch: int) -> float:
+        """One pass; returns the weighted mean loss."""
+        start = time.perf_counter()
+        weight = self._streamed(epoch) if self._source.streams else self._held(epoch)
+        total = self._stepper.take_total()
+        self.seconds["train"] += time.perf_counter() - start
+        if not weight:
+            raise DataError("the training query must return at least one row with a positive weight. Got none.")
+        return total / weight
 
-    if not source.streams:
-        for packed, sum_of_weights in source:
-            steps(packed)
-            weight += sum_of_weights
-    else:
+    def _held(self, epoch: int) -> float:
+        """All rows are on the device."""
+        (packed, weight), *_ = self._source
+        self._steps(packed, epoch, self._poll)
+        if self._stepper.device != "cpu" and epoch + 1 < self._training.max_iterations:
+            self._drawn = self._draw(packed)  # while the device is at work
+        return weight
+
+    def _streamed(self, epoch: int) -> float:
+        """Pieces are read in the calling thread (a database may insist on it), while the piece before is
+        trained on in another."""
+        weight = 0.0
         with ThreadPoolExecutor(1) as pool:
             running: Future[None] | None = None
-            for packed, sum_of_weights in source:
+            for packed, sum_of_weights in self._source:
                 if running is not None:
                     running.result()
-                running = pool.submit(steps, packed)
+                running = pool.submit(contextvars.copy_context().run, self._piece, packed, epoch)
                 weight += sum_of_weights
-                if poll is not None:
-                    poll()
+                if self._poll is not None:
+                    self._poll()
             if running is not None:
                 running.result()
-    total = stepper.take_total()
-    if not weight:
-        raise DataError("the training query must return at least one row with a positive weight. Got none.")
-    return total / weight
+        return weight
 
+    def _piece(self, packed: Packed, epoch: int) -> None:
+        slots = self._source.slots
+        if slots is not None:
+            slots.begin(packed)
+        self._steps(packed, epoch, None)
+        if slots is not None:
+            slots.done(packed)
 
-def _steps(
-    stepper: Stepper,
-    packed: Packed,
-    training: Training,
-    generator: Any,
-    epoch: int,
-    poll: Callable[[], None] | None,
-) -> None:
-    torch = import_torch()
-    stepper.load(packed)
-    order = torch.randperm(len(packed), generator=generator)
-    sizes = packed.sizes(order, training.batch_size)
-    order = order.to(packed.words.device)
-    for count, tags in enumerate(sizes, start=1):
-        stepper.step(order[(count - 1) * training.batch_size : count * training.batch_size], tags)
-        if count % _CHECK == 0:
-            if not math.isfinite(stepper.total()):
-                raise _diverged(training, epoch)
-            if poll is not None:
-                poll()
+    def _draw(self, packed: Packed) -> tuple[Any, list[int]]:
+        """An order of the rows, and the numbers of tags of its batches."""
+        order = import_torch().randperm(len(packed), generator=self._generator)
+        return order, packed.sizes(order, self._training.batch_size)
+
+    def _steps(self, packed: Packed, epoch: int, poll: Callable[[], None] | None) -> None:
+        start = time.perf_counter()
+        stepper, size = self._stepper, self._training.batch_size
+        order, tags = self._drawn or self._draw(packed)
+        self._drawn = None
+        stepper.load(packed, max(tags, default=0))
+        order = order.to(packed.words.device)
+        for count, number in enumerate(tags, start=1):
+            stepper.step(order[(count - 1) * size : count * size], number)
+            if count % _CHECK == 0:
+                # A look at the loss would make a GPU wait: there it is taken after the pass.
+                if stepper.device == "cpu" and not math.isfinite(stepper.total()):
+                    raise _diverged(self._training, epoch)
+                if poll is not None:
+                    poll()
+        self.seconds["queue"] += time.perf_counter() - start
 
 
 def _check(loss: float, before: list[float], bound: float, training: Training, epoch: int) -> None:
@@ -346,145 +326,7 @@ def _stalled(losses: list[float], min_rel_progress: float) -> bool:
     return before - now < min_rel_progress * abs(before)
 
 
-class _Source:
-    """Packed pieces of the training rows, again in every epoch."""
-
-    def __init__(self, network: Network, rows: Rows | Iterable[Rows], target: tuple[float, float], device: str):
-        self._network, self._rows, self._target, self._device = network, rows, target, device
-        self._mean_weight: float | None = None
-        self._packed: tuple[Packed, float] | None = None
-        if isinstance(rows, Rows):
-            if not len(rows):
-                raise DataError("the training query must return at least one row. Got none.")
-            self._packed = self._pack(rows)
-
-    @property
-    def streams(self) -> bool:
-        """Whether the rows come in pieces."""
-        return self._packed is None
-
-    def __iter__(self) -> Iterator[tuple[Packed, float]]:
-        """(packed rows, sum of their weights)."""
-        if self._packed is not None:
-            yield self._packed
-            return
-        assert not isinstance(self._rows, Rows)
-        for rows in self._rows:
-            if len(rows):
-                yield self._pack(rows)
-
-    def _pack(self, rows: Rows) -> tuple[Packed, float]:
-        """The rows on the device, and the sum of their weights."""
-        torch = import_torch()
-        n, p, C = len(rows), rows.X.shape[1], rows.codes.shape[1]
-        words = np.empty((n, p + C + 2), np.int32)
-        floats = words.view(np.float32)
-        floats[:, :p] = rows.X
-        words[:, p : p + C] = rows.codes
-        w = np.ones(n, np.float32) if rows.w is None else rows.w
-        if self._mean_weight is None:
-            self._mean_weight = float(w.mean(dtype=np.float64)) or 1.0
-        floats[:, p + C + 1] = w / self._mean_weight
-        if rows.y is None:
-            words[:, p + C] = 0
-        elif self._network.task == "multiclass":
-            words[:, p + C] = rows.y
-        else:
-            mean, scale = self._target
-            floats[:, p + C] = (rows.y.astype(np.float64) - mean) / scale
-        total = float(w.sum(dtype=np.float64)) / self._mean_weight
-        held = torch.from_numpy(words).to(self._device)
-        if rows.bags is None:
-            return Packed(held), total
-        tags = torch.from_numpy(np.array(rows.bags.codes, np.int32)).to(self._device)
-        starts = torch.from_numpy(np.array(rows.bags.starts, np.int64))
-        values = rows.bags.values
-        known = None if values is None else torch.from_numpy(np.array(values, np.float32)).to(self._device)
-        return Packed(held, tags, starts.to(self._device), starts.diff(), known), total
-
-
 def _thread_count(network: Network, batch_size: int) -> int:
     """One thread for small steps, where waking another costs more than it computes."""
     work = batch_size * sum(a * b for a, b in network.layers)
     return 1 if work < 2**24 else max(1, min(cores(), work // 2**23))
-
-
-class _Turns:
-    """A setting of torch's that several trainings change at once: the last one puts back what the first one found."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self.before: Any = None
-
-    def enter(self, change: Callable[[], Any]) -> None:
-        """`change` gives what is put back; it is called by the first one."""
-        with self._lock:
-            if not self._inside:
-                self.before = change()
-            self._inside += 1
-
-    def leave(self, put_back: Callable[[Any], None]) -> None:
-        """`put_back` is called by the last one."""
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                put_back(self.before)
-
-
-_THREADS, _PRECISION = _Turns(), _Turns()
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    torch = import_torch()
-    _THREADS.enter(torch.get_num_threads)
-    before = _THREADS.before
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)  # the number belongs to the thread, and to those that start later
-        _THREADS.leave(torch.set_num_threads)
-
-
-@contextlib.contextmanager
-def _precision(device: str) -> Iterator[None]:
-    """On a GPU: TF32 products (10 bits of mantissa in the factors, float32 sums), and sums in a fixed order.
-
-    Adding rows to a table by atomic operations would give other last bits in every run.
-    """
-    if device != "cuda":
-        yield
-        return
-    _PRECISION.enter(_exact_and_fast)
-    try:
-        yield
-    finally:
-        _PRECISION.leave(lambda put_back: put_back())
-
-
-def _exact_and_fast() -> Callable[[], None]:
-    """Set torch so; returns what undoes it."""
-    torch = import_torch()
-    mode = torch.get_deterministic_debug_mode()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    precision = None
-    with contextlib.suppress(RuntimeError):  # the process has chosen a precision by torch's newer settings: it stays
-        precision = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-    filters = warnings.catch_warnings()
-    filters.__enter__()
-    # Products differ only between streams, and there is one.
-    warnings.filterwarnings("ignore", message=".*[Dd]eterministic.*")
-    torch.set_deterministic_debug_mode("warn")
-    torch.utils.deterministic.fill_uninitialized_memory = False
-
-    def put_back() -> None:
-        filters.__exit__(None, None, None)
-        if precision is not None:
-            torch.set_float32_matmul_precision(precision)
-        torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
-
-    return put_back

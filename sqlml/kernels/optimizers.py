@@ -300,8 +300,8 @@ class Sparse:
 
     @property
     def tensors(self) -> list[Tensor]:
-        """All that a step changes; gradients are 0 between steps."""
-        return [self.packed, self._last]
+        """All that a step changes."""
+        return [self.packed, self._last, self._grad]
 
     def gather(self, codes: Tensor, t: Tensor) -> Tensor:
         """Weights (len(codes), width) as they stand after step `t` (1,)."""

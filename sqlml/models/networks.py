@@ -16,7 +16,8 @@ import pyarrow as pa
 from sqlml.encode import Category, Design, Encoding, Number, Set, Sparse, Vector
 from sqlml.errors import FormatError, NotSupportedError, OptionError
 from sqlml.kernels.mlp import Attribution, Frozen, Network, Rows, default_hidden
-from sqlml.kernels.mlp_train import Fit, Training, free_memory, import_torch, resolve_device, train
+from sqlml.kernels.mlp_train import Fit, Training, train
+from sqlml.kernels.torch_settings import free_memory, import_torch, resolve_device
 from sqlml.kernels.types import F32, F64
 from sqlml.models.base import BatchFunction, ExplainRequest, RegistryOptions, Trained, TrainingData
 from sqlml.models.blocks import categories, decode, decode_bags, dense_width, expressions

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from sqlml.errors import NotSupportedError, TrainingError
-from sqlml.kernels import mlp_train
+from sqlml.kernels import mlp_feed, mlp_train
 from sqlml.kernels.bags import of_pairs
 from sqlml.kernels.mlp import Network, Rows
-from sqlml.kernels.mlp_train import Training, _precision, _threads, resolve_device, train
+from sqlml.kernels.mlp_train import Training, train
+from sqlml.kernels.torch_settings import precision, resolve_device, threads
 
 torch = pytest.importorskip("torch")
 from torch.overrides import TorchFunctionMode  # noqa: E402
@@ -157,6 +158,35 @@ def test_nothing_leaves_the_device(monkeypatch, task, optimizer, single):
         np.testing.assert_allclose(there.weights[name], value, atol=1e-5, err_msg=name)
 
 
+class Remembers:
+    """Recordings that are functions."""
+
+    def aside(self, step):
+        step()
+
+    def record(self, step, generator):
+        return step
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("task", ["binary", "autoencoder"])
+def test_a_recorded_training_reads_once_per_pass(monkeypatch, task):
+    rows, network = rows_of(task), Network(task, 2, 15, (6, 4, 5), 17 if task == "autoencoder" else 1)
+    settings = Training(batch_size=10, max_iterations=3, learn_rate=0.02, dropout=0.3, early_stop=False)
+    here = train(network, rows, settings)
+    pretend = Pretend()
+    monkeypatch.setattr("sqlml.kernels.mlp_train.resolve_device", lambda _: "cuda")
+    monkeypatch.setattr("sqlml.kernels.mlp_train.graphs_for", lambda _: Remembers())
+    monkeypatch.setattr(torch, "Generator", pretend.generator)
+    with pretend:
+        there = train(network, rows, settings)
+    # The losses of three passes, and the comparison of the first replay with the step.
+    assert pretend.reads == 3 + 1
+    np.testing.assert_allclose(there.losses, here.losses, rtol=1e-5)
+
+
 def test_training_leaves_the_callers_random_numbers_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)
@@ -168,7 +198,7 @@ def test_training_leaves_the_callers_random_numbers_alone():
 
 def test_settings_of_torch_are_given_back():
     before = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    with _precision("cuda"):
+    with precision("cuda"):
         assert torch.get_float32_matmul_precision() == "high"
         assert torch.are_deterministic_algorithms_enabled()
     assert before == (torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled())
@@ -176,7 +206,7 @@ def test_settings_of_torch_are_given_back():
 
 def test_settings_of_torch_are_given_back_by_the_last_of_several_trainings():
     before = torch.get_num_threads(), torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-    first, second = [_threads(1), _precision("cuda")], [_threads(3), _precision("cuda")]
+    first, second = [threads(1), precision("cuda")], [threads(3), precision("cuda")]
     for context in (*first, *second):
         context.__enter__()
     for context in first:
@@ -195,7 +225,7 @@ def test_a_precision_chosen_by_newer_settings_stays():
     before = matmul.fp32_precision
     try:
         matmul.fp32_precision = "tf32"
-        with _precision("cuda"):
+        with precision("cuda"):
             assert matmul.fp32_precision == "tf32" and torch.are_deterministic_algorithms_enabled()
         assert not torch.are_deterministic_algorithms_enabled()
     finally:
@@ -218,14 +248,14 @@ def test_full_memory_of_a_gpu(monkeypatch):
     settings = Training(max_iterations=3, early_stop=False)
     here = train(network, rows, settings)
     monkeypatch.setattr(mlp_train, "resolve_device", lambda _: "cuda")
-    pack = mlp_train._Source._pack
+    pack = mlp_feed.Source._pack
 
     def full(self, rows):
         if self._device == "cuda":
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return pack(self, rows)
 
-    monkeypatch.setattr(mlp_train._Source, "_pack", full)
+    monkeypatch.setattr(mlp_feed.Source, "_pack", full)
     seen = []
     there = train(network, rows, settings, report=lambda i, loss, **_: seen.append(i))
     assert there.device == "cpu" and there.losses == here.losses and seen == [0, 1, 2]
@@ -234,14 +264,14 @@ def test_full_memory_of_a_gpu(monkeypatch):
 
 
 def test_full_memory_after_an_epoch_is_an_error(monkeypatch):
-    epoch = mlp_train._epoch
+    run = mlp_train._Passes.run
 
-    def later(source, stepper, training, generator, number, poll):
+    def later(self, number):
         if number == 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-        return epoch(source, stepper, training, generator, number, poll)
+        return run(self, number)
 
-    monkeypatch.setattr(mlp_train, "_epoch", later)
+    monkeypatch.setattr(mlp_train._Passes, "run", later)
     with pytest.raises(TrainingError, match=r"whose memory is full\. Got 32"):
         train(Network("binary", 2, 15, (4,), 1), rows_of("binary"), Training())
 
