@@ -185,9 +185,9 @@ def _sizes(file: Path, layout: Layout, shapes: Mapping[str, tuple[int, ...]]) ->
     if d % width or (layout.version == "2.5" and width % 2):
         raise _shape(file, scale, f"of a divisor of {d}, the width of the model", shapes[scale])
     patch = inputs // 2
-    layers = 0
-    while f"{layout.layer.format(i=layers)}{layout.names['scale']}" in shapes:
-        layers += 1
+    prefix = layout.layer.split("{", maxsplit=1)[0]
+    numbers = (t.removeprefix(prefix).split(".", 1)[0] for t in shapes if t.startswith(prefix))
+    layers = 1 + max(int(n) for n in numbers if n.isdecimal())
     rule = f"of rows in multiples of {OUTPUTS * patch}, and {d} columns"
     output = steps("point", patch, rule)
     spread = steps("spread", output, rule.replace(str(patch), str(output))) if "spread" in layout.blocks else 0

@@ -176,6 +176,8 @@ A, B = "stacked_xf.1.ff0.weight", "output_projection_point.hidden_layer.weight"
         ("timesfm-2.5", B, np.zeros((32,), np.float32), r"output_projection_point.hidden_layer.weight .* Got \(32,\)"),
         ("timesfm-2.5", "adapter.weight", np.zeros(3, np.float32), "TimesFM 2.5 only. Got adapter.weight"),
         ("timesfm-2.5", "stacked_xf.0.attn.per_dim_scale.per_dim_scale", np.zeros(7, np.float32), "divisor of 32"),
+        ("timesfm-2.5", "stacked_xf.1.attn.per_dim_scale.per_dim_scale", None, "1.attn.per_dim_scale.*which is missing"),
+        ("timesfm-2.5", "stacked_xf.7.ff0.weight", np.zeros((1, 1), np.float32), "stacked_xf.2.pre_attn_ln.scale, which"),
         ("timesfm-2.5", "stacked_xf.0.attn.qkv_proj.weight", None, "stacked_xf.0.attn.qkv_proj.weight, which is miss"),
         ("transformers-2.0", "decoder.freq_emb.weight", None, "decoder.freq_emb.weight, which is missing"),
         ("transformers-2.0", "decoder.layers.1.self_attn.k_proj.bias", None, "layers.1.self_attn.k_proj.bias"),
