@@ -70,7 +70,7 @@ def _importance(call: Call) -> Computed:
 def _feature_info(call: Call) -> Computed:
     statistics = call.kind.feature_statistics(call.model)
     if not statistics:
-        text = f"ML.FEATURE_INFO has nothing to say of {call.model.path}, a {call.model.model} model."
+        text = f"ML.FEATURE_INFO has nothing to say of {call.model.path}, whose type is {call.model.model}."
         raise NotSupportedError(text, span=call.span)
     names = [name for name, _, _ in FEATURE_COLUMNS[1:]]
     rows = [{"input": s.name, **{n: getattr(s, n) for n in names}} for s in statistics]

@@ -237,8 +237,19 @@ class Lexer:
 
     def _unexpected(self, i: int, end: int) -> ParseError:
         t = self.tokens[i]
-        if t.text == "." and 0 < i < end - 1:
-            name = Span(self.tokens[i - 1].start, self.tokens[i + 1].end)
+        dots = i
+        while dots < end and not self.tokens[dots].text.strip("."):
+            dots += 1
+        if self.tokens[dots - 1].end > t.start + 1:  # copied from a page that leaves something out
+            place = Span(t.start, self.tokens[dots - 1].end)
+            hint = "write what it stands for, or leave it out."
+            return ParseError(f"{self.text[place.start : place.end]} must not stand here.", span=place, hint=hint)
+        named = 0 < i < end - 1 and all(re.match(r"[`\w]", self.tokens[k].text) for k in (i - 1, i + 1))
+        if t.text == "." and named:
+            last = i + 1
+            while last + 2 < end and self.tokens[last + 1].text == ".":
+                last += 2
+            name = Span(self.tokens[i - 1].start, self.tokens[last].end)
             written = self.text[name.start : name.end]
             hint = f"write MODEL {written}, or TABLE {written}."
             return ParseError(f"{written} must be named as a MODEL or a TABLE.", span=name, hint=hint)

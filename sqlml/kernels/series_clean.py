@@ -187,9 +187,11 @@ def regular(times: I64, values: F64, frequency: str = "AUTO_FREQUENCY", *, longe
     at = positions(found, start, times)
     at -= at[0]
     n = int(at[-1]) + 1
-    if n > longest or n > SPARSEST * len(np.unique(at)):
+    if n > SPARSEST * len(np.unique(at)):
+        raise ValueError(f"The time series has too many gaps: {len(times)} values over {n} {found.name} steps.")
+    if n > longest:
         raise ValueError(
-            f"The time series has too many gaps or points: {len(times)} values over {n} {found.name} steps."
+            f"The time series must have at most {longest} points. It has {n}, those between its values too."
         )
     count = np.bincount(at, minlength=n)
     total = np.bincount(at, weights=values, minlength=n)

@@ -19,7 +19,7 @@ from sqlml.grammar import (
     Value,
     ValueArgument,
 )
-from sqlml.grammar.nodes import Argument, Query
+from sqlml.grammar.nodes import Argument, Bare, Query
 from sqlml.grammar.nodes import Call as CallNode
 from sqlml.models import MODELS
 from sqlml.options import Given, bind
@@ -142,6 +142,8 @@ def _named(
         found.model = inner.name
     elif isinstance(inner, ValueArgument):
         value = planner.constant(inner.value)
+        if name in found.settings:
+            raise OptionError(f"{name.upper()} must be given once.", span=argument.span)
         found.settings[name] = Given(value, argument.span, inner.value.span)
 
 
@@ -169,5 +171,9 @@ def _value(planner: Planner, function: TableFunction, value: Value, found: _Argu
     else:
         if isinstance(value, Struct):
             raise OptionError("every setting in STRUCT must have a name: value AS name.", span=value.span)
-        hint = "settings are written as STRUCT(value AS name)."
+        if isinstance(value, Bare) and (function.model or function.data != "none"):
+            kind = "MODEL" if function.model and found.model is None else "TABLE"
+            text = f"{value.text} must be named as a {kind}."
+            raise ProgrammingError(text, span=value.span, hint=f"write {kind} {value.text}.")
+        hint = f"settings are written as {'STRUCT(value AS name)' if function.model else 'name => value'}."
         raise ProgrammingError(f"{function.name} takes no such argument.", span=value.span, hint=hint)

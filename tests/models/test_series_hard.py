@@ -260,3 +260,32 @@ def test_a_feature_that_never_varies(con, feature):
         future = f"(SELECT t, {feature} AS x FROM UNNEST(CAST({days} AS ARRAY<DATE>)) AS t)"
         found = con.execute(f"SELECT * FROM ML.FORECAST(MODEL x, STRUCT(9 AS horizon), {future})").fetchall()
         assert [str(r[0])[:10] for r in found] == days and all(np.isfinite(r[1]) for r in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "message"),
+    [
+        ("SELECT * FROM ML.FORECAST(m, STRUCT(3 AS horizon))", "m", "m must be named as a MODEL"),
+        ("SELECT * FROM ML.FORECAST(d.s.m, STRUCT(3 AS horizon))", "d.s.m", "d.s.m must be named as a MODEL"),
+        ("SELECT * FROM ML.TREND(weeks, data_col => 'y', timestamp_col => 't')", "weeks", "must be named as a TABLE"),
+        ("SELECT * FROM ML.FORECAST(MODEL m, ...)", "...", "must not stand here"),
+        ("CREATE MODEL m OPTIONS(holiday_region='US',...) AS SELECT 1", "...", "must not stand here"),
+        (
+            "SELECT * FROM ML.TREND(TABLE weeks, data_col => 'y', timestamp_col => 't', horizon => 3, horizon => 4)",
+            None,
+            "HORIZON must be given once",
+        ),
+    ],
+)
+def test_what_was_left_out_or_written_twice(weeks, text, word, message):
+    with pytest.raises(Error, match=message) as error:
+        weeks.execute(text)
+    assert word is None or text[error.value.span.start : error.value.span.end] == word
+
+
+def test_the_limits_on_points_are_told():
+    times = stamps(np.datetime64("2024-01-01") + np.arange(30))
+    with pytest.raises(ValueError, match="at most 20 points"):
+        regular(times, np.arange(30.0), longest=20)
+    with pytest.raises(ValueError, match="too many gaps: 30 values over 41761 PER_MINUTE steps"):
+        regular(times, np.arange(30.0), "PER_MINUTE")
