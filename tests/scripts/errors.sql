@@ -387,9 +387,9 @@ CREATE OR REPLACE MODEL d.x
 OPTIONS(model_type='linear_reg', input_label_cols=['body_mass_g'])
 AS SELECT FROM
 ---
-SyntaxError: the statement must go on after FROM.
+SyntaxError: SELECT must be followed by a column.
   4 | AS SELECT FROM
-                ^^^^
+         ^^^^^^
 
 
 
