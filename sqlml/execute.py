@@ -39,6 +39,7 @@ from sqlml.grammar import (
 from sqlml.grammar.lexer import Tok, tokenize
 from sqlml.grammar.nodes import Literal, Query
 from sqlml.plan import Planner, QueryPlan, Session, locate, plan_create
+from sqlml.plan.ahead import scored_ahead
 from sqlml.plan.query import named
 from sqlml.progress import Listener
 from sqlml.train import create_model, reading
@@ -132,7 +133,7 @@ class Executor:
         words = [*query.text.upper().split(None, 2)[:2], "", ""]
         plain = words[0] in DUCKDB_ONLY and words[:2] != ["EXPORT", "DATA"]
         sql = planner.sql(query, dialect="duckdb" if plain else None)
-        return QueryPlan(sql, planner.computed, planner.parameters(), planner.after)
+        return QueryPlan(sql, planner.computed, planner.parameters(), planner.after, tuple(planner.ahead))
 
     def many(self, query: Query, rows: Sequence[Any]) -> int | None:
         """Change rows once for each set of parameters, planned once, all or nothing; how many rows, -1 if not known.
@@ -196,14 +197,25 @@ class Executor:
     def _run_plan(self, plan: QueryPlan) -> Result:
         self.compute(plan.computed)
         database = self.session.database
-        stream = database.stream(plan.sql, plan.parameters)
-        if stream is None or stream.schema.names not in (["Count"], ["Success"]) or database.is_query(plan.sql):
+        sql = self._ahead(plan)
+        stream = database.stream(sql, plan.parameters)
+        if stream is None or stream.schema.names not in (["Count"], ["Success"]) or database.is_query(sql):
             return Result(stream=stream)
         # DuckDB answers INSERT, CREATE TABLE AS, DROP ... with a table that holds a count, or nothing.
         counts = []
         while (batch := stream.next()) is not None:
             counts += [int(n) for n in batch.column(0).to_pylist()]
         return Result(changed=sum(counts) if counts else None)
+
+    def _ahead(self, plan: QueryPlan) -> str:
+        """The statement, which reads rows of a whole table with their scores where that is possible."""
+        if not plan.ahead:
+            return plan.sql
+        sql, readers = scored_ahead(self.session.database, plan.sql, plan.parameters, plan.ahead)
+        for name, reader in readers.items():
+            self.session.database.register(name, reader)
+            self.registered.append(name)
+        return sql
 
     def compute(self, computed: Mapping[str, Computed]) -> None:
         """Make and register the tables of a plan."""

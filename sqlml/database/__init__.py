@@ -24,6 +24,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlml import errors
+from sqlml.database.aside import Aside as Aside
 from sqlml.database.faults import translated
 from sqlml.database.many import alike, one_row, together
 from sqlml.database.plans import first_expensive
@@ -67,6 +68,7 @@ class Database:
         self._kept: set[str] = set()
         self.snapshots: set[str] = set()
         self._volatile: frozenset[str] | None = None
+        self._asides: weakref.WeakSet[Aside] = weakref.WeakSet()
         _OPEN.add(self)
 
     # ------------------------------------------------------------ statements
@@ -169,6 +171,13 @@ class Database:
                     yield batch
         finally:
             stream.close()
+
+    def aside(self, sql: str, rows: int) -> Aside:
+        """The rows of a query beside the running statement, on a connection of its own."""
+        with translated():
+            found = Aside(self.raw, sql, rows)
+        self._asides.add(found)
+        return found
 
     def _relation(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyRelation:
         relation = self.raw.sql(sql, params=self._used(sql, parameters))
@@ -425,6 +434,8 @@ class Database:
             stream = self._stream() if self._stream is not None else None
             if stream is not None:
                 stream.close()
+            for aside in list(self._asides):
+                aside.close()
             self._leave()
 
 

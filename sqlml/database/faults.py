@@ -41,15 +41,23 @@ _INNER_TYPE = re.compile(
 _SIZES = {"INT8": "TINYINT", "INT16": "SMALLINT", "INT32": "INTEGER"}
 
 
+#: Ctrl-C while DuckDB runs a function of ours, or reads a stream of ours.
+_BY_HAND = re.compile(r"Python exception\b.*\bKeyboardInterrupt\b", re.DOTALL)
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Raise sqlml's errors for DuckDB's."""
     try:
         with during_query():
             yield
-    except duckdb.Error as error:
-        raise from_duckdb(error) from None
-    except pa.ArrowInvalid as error:  # a stream reports DuckDB's errors so
+    except (duckdb.Error, pa.ArrowException) as error:  # a stream reports DuckDB's errors as Arrow's
+        if _BY_HAND.search(str(error)):
+            raise KeyboardInterrupt from None
+        if isinstance(error, duckdb.Error):
+            raise from_duckdb(error) from None
+        if not isinstance(error, pa.ArrowInvalid):
+            raise
         raise guard_error(str(error)) or errors.DataError(bare_sentence(str(error))) from None
     except RuntimeError as error:  # DuckDB's word for Ctrl-C
         if str(error) != "Query interrupted":
@@ -58,6 +66,8 @@ def translated() -> Iterator[None]:
     except OSError as error:
         if "Interrupted!" in str(error):  # a stream's word for an interrupt
             raise errors.Cancelled("the statement was cancelled.") from None
+        if _BY_HAND.search(str(error)):
+            raise KeyboardInterrupt from None
         raise errors.OperationalError(bare_sentence(str(error))) from None
 
 

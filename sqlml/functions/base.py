@@ -17,7 +17,7 @@ from sqlml.catalog import Catalog
 from sqlml.database import Database
 from sqlml.errors import NotSupportedError, OptionError, SchemaError, Span
 from sqlml.models import MODELS
-from sqlml.models.base import Fixed, Model, Task, Trained
+from sqlml.models.base import BatchFunction, Fixed, Model, Task, Trained
 from sqlml.schema import Column, find
 
 
@@ -43,11 +43,35 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """A part of a query that may be computed ahead of it, in large blocks.
+
+    Args:
+        sql: the part: the rows of `source`, and as `__f` what the function says of them.
+        name: of the function in SQL.
+        function: the function; its arguments are expressions over the columns.
+        source, columns: a FROM item, and its columns.
+        outputs: numbers that the function gives for a row.
+    """
+
+    sql: str
+    name: str
+    function: BatchFunction
+    source: str
+    columns: tuple[Column, ...]
+    outputs: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inline:
-    """SQL (a parenthesised query) in place of the call, and tables that must be registered for it."""
+    """SQL (a parenthesised query) in place of the call, and tables that must be registered for it.
+
+    `ahead` is a part of the SQL that may be computed ahead of the query.
+    """
 
     sql: str
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +262,7 @@ def led_by_trial(call: Call, found: Inline | Computed) -> Inline | Computed:
     if trial is None:
         return found
     if isinstance(found, Inline):
-        return Inline(f"(SELECT {trial}::BIGINT AS trial_id, * FROM {found.sql})", found.tables)
+        return replace(found, sql=f"(SELECT {trial}::BIGINT AS trial_id, * FROM {found.sql})")
 
     def compute() -> pa.Table:
         table = found.compute()

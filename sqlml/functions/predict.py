@@ -29,7 +29,7 @@ def _run(call: Call) -> Inline | Computed:
         items.append(found.rest)
     else:
         items += _others(call)
-    return led_by_trial(call, Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables))
+    return led_by_trial(call, Inline(f"(SELECT {', '.join(items)} FROM {found.sql})", found.tables, found.ahead))
 
 
 def _others(call: Call) -> list[str]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from sqlml.database import Database
 from sqlml.encode import bind_columns
 from sqlml.errors import Span
-from sqlml.functions.base import Call
+from sqlml.functions.base import Ahead, Call
 from sqlml.kernels.threads import expect_callers
 from sqlml.models import MODELS
 from sqlml.models.base import BatchFunction, Label, Score, Trained
@@ -33,12 +33,14 @@ class Scored:
         rest: SQL select items of all input columns.
         score: the expressions of the outputs over `sql`.
         tables: to be registered for the statement.
+        ahead: the part of `sql` that calls the model's function, where it may be computed ahead of the query.
     """
 
     sql: str
     rest: str
     score: Score
     tables: Mapping[str, pa.Table]
+    ahead: Ahead | None = None
 
 
 def scored(
@@ -76,18 +78,22 @@ def scored(
                     more.append(f"{lookup.name}.{lookup.name}_{c}")
                     internal.append(f"{lookup.name}_{c}")
         sql = f"(SELECT __r.*, {', '.join(more)} FROM {sql} AS __r{''.join(joins)})"
-    let = list(score.let)
+    let, ahead = list(score.let), None
     if score.function is not None:
         name = f"sqlml_{score.function.name}_{trained.uid}"
         name = register_function(database, name, score.function)
         args = ", ".join(f"({e})::{t}" for e, t in score.function.arguments)
         let.insert(0, ("__f", f"{name}({args})"))
+        if score.function.blocks and sql == source:
+            outputs = 1 if trained.label is None else max(1, len(trained.label.classes))
+            part = f"(SELECT *, {let[0][1]} AS __f FROM {sql})"
+            ahead = Ahead(part, name, score.function, source, columns, outputs)
     for name, expression in let:
         sql = f"(SELECT *, {expression} AS {name} FROM {sql})"
         internal.append(name)
     if rest is None:
         rest = f"* EXCLUDE ({', '.join(internal)})" if internal else "*"
-    return Scored(sql, rest, score, tables)
+    return Scored(sql, rest, score, tables, ahead)
 
 
 def _typed(trained: Trained, source: str, columns: tuple[Column, ...]) -> str:

@@ -247,7 +247,7 @@ class Trees(Model[Any, TreeState]):
         assert trained.label is not None
         k = len(trained.label.classes)
         arguments, lookups = scoring_arguments(design, columns)
-        function = BatchFunction(run, arguments, "DOUBLE[]" if k > 2 else "FLOAT")
+        function = BatchFunction(run, arguments, "DOUBLE[]" if k > 2 else "FLOAT", blocks=True)
         if k > 2:
             return Score(vector="__f", lookups=lookups, function=function)
         values = ("1.0 - __p", "__p") if k == 2 else ("__p",)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlml.errors import Error, NameError, NotSupportedError, ProgrammingError, did_you_mean
 from sqlml.functions import FUNCTIONS
-from sqlml.functions.base import Computed, Inline, Source
+from sqlml.functions.base import Ahead, Computed, Inline, Source
 from sqlml.grammar import Query, TableCall, Value, constant
 from sqlml.grammar import parse_one as parse_statement
 from sqlml.grammar.nodes import SqlStatement
@@ -29,12 +29,16 @@ _PLACEHOLDER = re.compile(r'"?\b(__[mv]\d+)\b"?')
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """One DuckDB statement, and the tables that must be computed and registered before it runs."""
+    """One DuckDB statement, and the tables that must be computed and registered before it runs.
+
+    `ahead` are parts of the statement that may be computed in large blocks while it runs.
+    """
 
     sql: str
     computed: Mapping[str, Computed]
     parameters: Mapping[str, object]
     after: After = field(default_factory=After)
+    ahead: tuple[Ahead, ...] = ()
 
 
 class Planner:
@@ -45,6 +49,7 @@ class Planner:
         self.text = text
         self.given = parameters
         self.computed: dict[str, Computed] = {}
+        self.ahead: list[Ahead] = []
         self._shapes: dict[str, str] = {}
         self._views = 0
         self._seen: set[str] = set()
@@ -146,6 +151,8 @@ class Planner:
         if isinstance(relation, Inline):
             for name, table in relation.tables.items():
                 self.session.database.keep(name, table)
+            if relation.ahead is not None:
+                self.ahead.append(relation.ahead)
             return relation.sql
         return self.computed_table(relation)
 
@@ -212,6 +219,7 @@ class Planner:
             found.said = error.said or error.message
             raise found from None
         self.computed |= planner.computed
+        self.ahead += planner.ahead
         self._shapes |= planner._shapes
         return f"({sql})"
 
@@ -228,7 +236,8 @@ def named(parameters: Any) -> dict[str, object]:
 def plan_query(session: Session, query: Query, text: str, parameters: Any = None) -> QueryPlan:
     """The plan of any statement that is not about models."""
     planner = Planner(session, text, parameters)
-    return QueryPlan(planner.sql(query), planner.computed, planner.parameters(), planner.after)
+    sql = planner.sql(query)
+    return QueryPlan(sql, planner.computed, planner.parameters(), planner.after, tuple(planner.ahead))
 
 
 def _with(scope: Sequence[str], sql: str) -> str:
