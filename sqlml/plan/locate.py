@@ -84,8 +84,13 @@ def _near_table(name: str, session: Session) -> str | None:
 
 def _named(error: Error, message: str, name: str, text: str, span: Span, hint: str | None) -> Error:
     found = type(error)(message, hint=hint)
-    found.span = find_word(text, name, span) or span
+    found.span = find_word(text, name, span) or find_word(text, name, _clauses_before(text, span)) or span
     return found
+
+
+def _clauses_before(text: str, span: Span) -> Span:
+    """What stands before a range in its statement: the WITH clauses that an argument of a function may refer to."""
+    return Span(_without_asides(text[: span.start]).rfind(";") + 1, span.start)
 
 
 _OF_COLUMN = re.compile(r"the column (\S+) |the arrays of (\S+) |as a feature: (\S+) \(|must differ\. Got (\S+) twice")

@@ -157,3 +157,14 @@ def test_statements_about_models(
     assert caught.value.span is not None
     assert place is None or sql.startswith(place, caught.value.span.start)
     assert not caplog.records
+
+
+@pytest.mark.parametrize("argument", ["TABLE a", "(SELECT * FROM a WHERE y > 1)"])
+def test_a_wrong_name_in_a_with_clause_that_an_argument_refers_to(con, argument) -> None:
+    con.execute("CREATE OR REPLACE TABLE s AS SELECT DATE '2024-01-01' AS t, 1.0 AS y")
+    text = f"""SELECT 'nothing'; WITH a AS (SELECT t, y, nothing FROM s)
+        SELECT * FROM ML.TREND({argument}, data_col => 'y', timestamp_col => 't')"""
+    with pytest.raises(sqlml.Error, match="nothing does not exist") as error:
+        con.execute(text)
+    start, end = error.value.span.start, error.value.span.end
+    assert text[start:end] == "nothing" and text[start - 6 : start] == "t, y, "
