@@ -131,7 +131,8 @@ class SqlmlDialect(Reflection):
             elif key.startswith("mount."):
                 mounts[key.removeprefix("mount.")] = text
             else:
-                raise sa.exc.ArgumentError(f"sqlml URLs have read_only, fidelity, timesfm and mount.NAME. Got {key}={text}.")
+                known = "read_only, fidelity, timesfm and mount.NAME"
+                raise sa.exc.ArgumentError(f"sqlml URLs have {known}. Got {key}={text}.")
         if mounts:
             options["mounts"] = mounts
         return [_path(url)], options
