@@ -61,7 +61,10 @@ class CudaLane:
     def host(self, size: int, dtype: Any) -> Tensor:
         import torch
 
-        return torch.empty(size, dtype=dtype, pin_memory=True)
+        try:
+            return torch.empty(size, dtype=dtype, pin_memory=True)
+        except RuntimeError:  # no more memory may be pinned: a copy out of other memory is done when it returns
+            return torch.empty(size, dtype=dtype)
 
     def device(self, size: int, dtype: Any) -> Tensor:
         import torch

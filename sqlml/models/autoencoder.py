@@ -47,7 +47,7 @@ METRICS = ("mean_absolute_error", "mean_squared_error", "mean_squared_log_error"
 #: Order statistics of the training errors that are kept.
 KEPT_ERRORS = 10_001
 #: The reconstruction of a row is dense, whatever the row is; more encoded columns are refused.
-WIDEST = 50_000
+WIDEST = 65_536
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ counter, a size, a tensor of another batch) is found out here.
 
 from __future__ import annotations
 
+import inspect
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -238,6 +241,125 @@ def test_recordings_by_key():
     recorder.close()
     recorder.play("a", lambda: x.sub_(y))
     assert x.tolist() == [13.0, 13.0] and tape.replayed == 6
+
+
+class Cuda:
+    """The names of torch.cuda that are used, as a protocol of their calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def note(self, *call):
+        self.calls.append(call)
+        return call
+
+    def install(self, monkeypatch):
+        outer = self
+
+        class Stream:
+            def wait_stream(self, other):
+                outer.note("wait_stream", self, other)
+
+            def wait_event(self, event):
+                outer.note("wait_event", event)
+
+        self.caller = self.current = Stream()
+
+        class Event:
+            def record(self, stream):
+                outer.note("record", self, stream)
+
+            def synchronize(self):
+                outer.note("synchronize", self)
+
+        class Within:
+            def __init__(self, stream):
+                self.stream = stream
+
+            def __enter__(self):
+                self.before, outer.current = outer.current, self.stream
+
+            def __exit__(self, *_):
+                outer.current = self.before
+
+        class CUDAGraph:
+            def register_generator_state(self, generator):
+                outer.note("register", generator)
+
+            def replay(self):
+                outer.note("replay")
+
+            def reset(self):
+                outer.note("reset")
+
+        class Capture:
+            def __init__(self, graph, pool=None, stream=None, capture_error_mode="global"):
+                outer.note("capture", pool, capture_error_mode)
+                self.stream = stream
+
+            def __enter__(self):
+                outer.current = self.stream
+
+            def __exit__(self, kind, *_):
+                if kind is not None:
+                    raise RuntimeError("operation failed due to a previous error during capture")  # the stream stays
+                outer.current = outer.caller
+
+        fakes = {"Stream": Stream, "Event": Event, "stream": Within, "CUDAGraph": CUDAGraph, "graph": Capture}
+        fakes |= {"graph_pool_handle": lambda: "pool", "current_stream": lambda: outer.current}
+        fakes["synchronize"] = lambda: outer.note("synchronize")
+        for name, fake in fakes.items():
+            monkeypatch.setattr(torch.cuda, name, fake)
+        return self
+
+
+def test_names_of_cuda_are_those_of_this_torch():
+    parameters = inspect.signature(torch.cuda.graph.__init__).parameters
+    assert {"pool", "stream", "capture_error_mode"} <= set(parameters)
+    stub = (pathlib.Path(torch.__file__).parent / "_C" / "__init__.pyi").read_text(encoding="utf-8")
+    body = stub[stub.index("class _CUDAGraph") :][:1500]
+    assert all(f"def {name}(" in body for name in ("register_generator_state", "replay", "reset"))
+
+
+def test_cuda_records_on_a_stream_of_its_own(monkeypatch):
+    cuda = Cuda().install(monkeypatch)
+    graphs = graphs_for("cuda")
+    seen = []
+    graphs.aside(lambda: seen.append(cuda.current))
+    replay = graphs.record(lambda: seen.append(cuda.current), "generator")
+    assert len(set(seen)) == 1 and seen[0] is not cuda.caller and cuda.current is cuda.caller
+    replay()
+    graphs.close()
+    # The side stream waits for the caller's before it begins, and the caller's for it.
+    assert cuda.calls[:2] == [("wait_stream", seen[0], cuda.caller), ("wait_stream", cuda.caller, seen[0])]
+    assert [c[0] for c in cuda.calls if c[0] != "wait_stream"][:2] == ["register", "capture"]
+    assert ("capture", "pool", "thread_local") in cuda.calls
+    assert [c[0] for c in cuda.calls[-3:]] == ["replay", "synchronize", "reset"]
+
+
+def test_a_recording_that_fails_gives_the_stream_back(monkeypatch):
+    cuda = Cuda().install(monkeypatch)
+    graphs = graphs_for("cuda")
+
+    def refused():
+        raise RuntimeError("not permitted")
+
+    with pytest.raises(RuntimeError, match="previous error during capture"):
+        graphs.record(refused, "generator")
+    assert cuda.current is cuda.caller
+
+
+def test_cuda_copies_on_a_stream_of_its_own(monkeypatch):
+    cuda = Cuda().install(monkeypatch)
+    lane = mlp_feed.lane_for("cuda")
+    source, to = torch.ones(3), torch.zeros(3)
+    first = lane.copy([(to, source)], None)
+    assert to.tolist() == [1, 1, 1] and cuda.calls[-1][:2] == ("record", first)
+    lane.copy([(to, source)], first)
+    assert ("wait_event", first) in cuda.calls
+    lane.wait(first)
+    assert cuda.calls[-1] == ("synchronize", first)
+    assert cuda.current is cuda.caller
 
 
 def test_a_torch_without_cuda_records_nothing():

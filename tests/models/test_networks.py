@@ -379,14 +379,14 @@ def test_every_option_of_the_specification_is_known():
 
 
 def test_an_autoencoder_of_too_many_columns_is_refused_with_a_way_out(con):
-    keys = "[STRUCT(55000 + MOD(i, 7) AS k, i * 0.5 AS w), STRUCT(i AS k, 1.0 AS w)]"
+    keys = "[STRUCT(70000 + MOD(i, 7) AS k, i * 0.5 AS w), STRUCT(i AS k, 1.0 AS w)]"
     rows(con, f"CREATE TABLE sparse AS SELECT {keys} AS s, 1.0 AS x FROM UNNEST(GENERATE_ARRAY(1, 40)) i")
     text = (
         "CREATE OR REPLACE MODEL wide OPTIONS(model_type='AUTOENCODER', max_iterations=1, hidden_units=[2]) AS SELECT "
     )
-    with pytest.raises(sqlml.Error, match="at most 50000 encoded columns, each of which it reproduces") as caught:
+    with pytest.raises(sqlml.Error, match="at most 65536 encoded columns, each of which it reproduces") as caught:
         rows(con, text + "s, x FROM sparse")
-    assert "Got 55008, of which 55007 in s." in str(caught.value)
+    assert "Got 70008, of which 70007 in s." in str(caught.value)
     folded = caught.value.hint.removeprefix("fold the keys: ")
     assert folded == "ARRAY(SELECT AS STRUCT MOD(e.k, 10000) AS k, e.w FROM UNNEST(s) AS e) AS s"
     rows(con, text + f"{folded}, x FROM sparse")
