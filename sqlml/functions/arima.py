@@ -11,6 +11,7 @@ import pyarrow as pa
 from sqlml.functions.base import Call, Computed, TableFunction
 from sqlml.functions.forecast import FORECASTING, id_arrays, state_of
 from sqlml.kernels.forecasts import Forecasts, packed
+from sqlml.kernels.types import I64
 from sqlml.models.time_series import ForecastState
 from sqlml.options import option
 from sqlml.schema import Column
@@ -78,41 +79,55 @@ def _about(record: Forecasts, i: int) -> dict[str, Any]:
     }
 
 
-def evaluated(record: Forecasts, i: int, everything: bool) -> list[dict[str, Any]]:
-    """The candidates of series i, the chosen one first; or the reason why there is none."""
-    if record.error[i]:
-        return [{"error_message": record.error[i]}]
-    about, d = _about(record, i), int(record.d[i])
-    low, high = int(record.candidate_offsets[i]), int(record.candidate_offsets[i + 1])
-    rows = []
-    for k in range(low, high if everything else low + 1):
-        loglik, aic = float(record.candidate_loglik[k]), float(record.candidate_aic[k])
-        rows.append(
-            {
-                "non_seasonal_p": int(record.candidate_p[k]),
-                "non_seasonal_d": d,
-                "non_seasonal_q": int(record.candidate_q[k]),
-                "has_drift": bool(record.candidate_constant[k]) and d == 1,
-                "log_likelihood": loglik if np.isfinite(loglik) else None,
-                "AIC": aic if np.isfinite(aic) else None,
-                "variance": float(record.candidate_variance[k]),
-                **about,
-            }
-        )
-    return rows
+def evaluated(record: Forecasts, everything: bool) -> tuple[I64, dict[str, pa.Array]]:
+    """The candidates of every series, the chosen one first, or the reason why there is none.
+
+    Returns:
+        The number of the series of each row, and the columns of `EVALUATED`.
+    """
+    failed = np.array([bool(e) for e in record.error])
+    tried = np.diff(record.candidate_offsets) if everything else np.ones(len(record), np.int64)
+    size = np.where(failed, 1, tried)
+    rows = np.repeat(np.arange(len(record)), size)
+    nth = np.arange(len(rows)) - np.repeat(np.cumsum(size) - size, size)
+    none = failed[rows]
+    at = np.where(none, -1, record.candidate_offsets[rows] + nth)
+    d = record.d[rows]
+
+    def of_candidate(values: np.ndarray, kind: pa.DataType, *, finite: bool = False) -> pa.Array:
+        taken = np.append(values, values.dtype.type(0))[at]  # a failed series takes what was put at the end
+        return pa.array(taken, kind, mask=none | ~np.isfinite(taken) if finite else none)
+
+    drift = np.append(record.candidate_constant, False)[at] & (d == 1)
+    about = [None if e else _about(record, i) for i, e in enumerate(record.error)]
+    index = pa.array(rows, pa.int64())
+    arrays = {
+        "non_seasonal_p": of_candidate(record.candidate_p, pa.int64()),
+        "non_seasonal_d": pa.array(d, pa.int64(), mask=none),
+        "non_seasonal_q": of_candidate(record.candidate_q, pa.int64()),
+        "has_drift": pa.array(drift, pa.bool_(), mask=none),
+        "log_likelihood": of_candidate(record.candidate_loglik, pa.float64(), finite=True),
+        "AIC": of_candidate(record.candidate_aic, pa.float64(), finite=True),
+        "variance": of_candidate(record.candidate_variance, pa.float64()),
+    }
+    for name, _, kind in EVALUATED[len(arrays) : -1]:
+        arrays[name] = pa.array([a and a[name] for a in about], kind).take(index)
+    arrays["error_message"] = pa.array([e or None for e in record.error], pa.string()).take(index)
+    return rows, arrays
 
 
-def arima_evaluate(call: Call, everything: bool | None, columns: Columns = EVALUATED) -> Computed:
+def arima_evaluate(call: Call, everything: bool | None) -> Computed:
     """The rows of ML.ARIMA_EVALUATE."""
     state = state_of(call.model)
     record = state.series
     shown = len(record) == 1 if everything is None else everything
 
     def compute() -> pa.Table:
-        rows = [(i, row) for i in range(len(record)) for row in evaluated(record, i, shown)]
-        return series_table(state, columns, rows)
+        rows, arrays = evaluated(record, shown)
+        ids = id_arrays(state, rows)
+        return pa.Table.from_arrays([*ids.values(), *arrays.values()], names=[*ids, *arrays])
 
-    return Computed(series_columns(state, columns), compute)
+    return Computed(series_columns(state, EVALUATED), compute)
 
 
 def _coefficients(call: Call) -> Computed:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sqlml.errors import NotSupportedError, OptionError, ProgrammingError, SchemaError, did_you_mean
 from sqlml.functions.base import Call, Computed, TableFunction
+from sqlml.functions.series_rows import STAMP, Make, series_rows
 from sqlml.kernels import intervals
 from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.parts import parts_of
@@ -25,7 +26,6 @@ from sqlml.options import option
 from sqlml.schema import Column, find, names
 
 FORECASTING = frozenset({Task.FORECASTING})
-STAMP = pa.timestamp("us", tz="UTC")
 STAMP_SQL = "TIMESTAMP WITH TIME ZONE"
 PERIODS = ("YEARLY", "QUARTERLY", "MONTHLY", "WEEKLY", "DAILY")
 VALUES = (
@@ -282,39 +282,48 @@ def _explain(call: Call) -> Computed:
     columns = _explained_columns(state_of(call.model), features)
 
     def compute() -> pa.Table:
-        return explained_table(call.model, state(), columns, horizon, call.settings.confidence_level)
+        found = state()
+        which = fitted_series(found.series)
+        make = explained_rows(call.model, found, horizon, call.settings.confidence_level)
+        return series_rows(found, columns, which, make)
 
     return Computed(columns, compute)
 
 
-def explained_table(
-    trained: Trained, state: ForecastState, columns: Sequence[Column], horizon: int, level: float
-) -> pa.Table:
-    """The rows of ML.EXPLAIN_FORECAST."""
+def explained_rows(trained: Trained, state: ForecastState, horizon: int, level: float) -> Make:
+    """What makes rows of ML.EXPLAIN_FORECAST."""
     record = state.series
-    which = fitted_series(record)
     attributed = getattr(state, "attributions", None)
-    counts = [record.count(i) for i in which]
     edges = list(zip(*limits(trained, state), strict=True))
-    parts = [
-        explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}, edges[i])
-        for i in which
-    ]
-    times = [record.times(i, 0, n + horizon) for i, n in zip(which, counts, strict=True)]
-    kept = [
-        np.concatenate([np.arange(n), n + np.flatnonzero(told(t[n:], record.forecast[i, :horizon]))])
-        for i, n, t in zip(which, counts, times, strict=True)
-    ]
-    kinds = [np.where(k < n, "history", "forecast") for k, n in zip(kept, counts, strict=True)]
-    arrays: list[pa.Array] = [
-        *id_arrays(state, np.repeat(np.array(which, np.int64), [len(k) for k in kept])).values(),
-        stamps(np.concatenate([t[k] for t, k in zip(times, kept, strict=True)])),
-        pa.array(np.concatenate(kinds), pa.string()),
-    ]
-    for column in columns[len(arrays) :]:
-        whole = np.concatenate([p[column.name][k] for p, k in zip(parts, kept, strict=True)])
-        arrays += [numbers(whole)]
-    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
+    plain = {"time_series_timestamp", "time_series_type"}
+
+    def make(which: list[int], names: frozenset[str]) -> tuple[list[int], dict[str, pa.Array]]:
+        counts = [record.count(i) for i in which]
+        times = [record.times(i, 0, n + horizon) for i, n in zip(which, counts, strict=True)]
+        kept = [
+            np.concatenate([np.arange(n), n + np.flatnonzero(told(t[n:], record.forecast[i, :horizon]))])
+            for i, n, t in zip(which, counts, times, strict=True)
+        ]
+        arrays: dict[str, pa.Array] = {}
+        if "time_series_timestamp" in names:
+            arrays["time_series_timestamp"] = stamps(_joined([t[k] for t, k in zip(times, kept, strict=True)]))
+        if "time_series_type" in names:
+            past = _joined([k < n for k, n in zip(kept, counts, strict=True)]).astype(np.bool_)
+            arrays["time_series_type"] = pa.array(np.where(past, "history", "forecast"), pa.string())
+        if asked := names - plain:
+            parts = [
+                explained(trained, state, i, horizon, level, attributed(i, horizon) if attributed else {}, edges[i])
+                for i in which
+            ]
+            for name in asked:
+                arrays[name] = numbers(_joined([p[name][k] for p, k in zip(parts, kept, strict=True)]))
+        return [len(k) for k in kept], arrays
+
+    return make
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 FORECAST = TableFunction(

@@ -32,6 +32,7 @@ from sqlml.functions.forecast import (
     state_of,
     with_future,
 )
+from sqlml.functions.series_rows import Make, series_rows
 from sqlml.kernels import intervals
 from sqlml.kernels.parts import parts_of
 from sqlml.kernels.types import F64
@@ -242,7 +243,8 @@ def _anomalies(call: Call) -> Computed:
     refuse_undecomposed(call)
     state = state_of(call.model)
     columns = _anomaly_columns(state)
-    return Computed(columns, lambda: _past_anomalies(call, state, columns))
+    which = fitted_series(state.series)
+    return Computed(columns, lambda: series_rows(state, columns, which, _past_anomalies(call, state, columns)))
 
 
 def expected(state: ForecastState, i: int) -> tuple[F64, F64]:
@@ -262,19 +264,27 @@ def expected(state: ForecastState, i: int) -> tuple[F64, F64]:
     return total, found.sigma
 
 
-def _past_anomalies(call: Call, state: ForecastState, columns: Sequence[Column]) -> pa.Table:
+def _past_anomalies(call: Call, state: ForecastState, columns: Sequence[Column]) -> Make:
+    """What makes rows of the history."""
     record = state.series
-    which = fitted_series(record)
-    times = [record.times(i, 0, record.count(i)) for i in which]
-    both = [expected(state, i) for i in which]
-    fitted, sigma = (np.concatenate([b[k] for b in both]) for k in range(2))
+    time, *judged = [c.name for c in columns[len(state.id_columns) :]]
     lows, highs = limits(call.model, state)
-    counts = [record.count(i) for i in which]
-    rows = np.repeat(np.array(which, np.int64), counts)
-    values = np.concatenate([record.data[record.points(i)] for i in which])
-    fixed = [*id_arrays(state, rows).values(), stamps(np.concatenate(times))]
-    arrays = [*fixed, *_verdict(call, values, fitted, sigma, lows[rows], highs[rows])]
-    return pa.Table.from_arrays(arrays, names=[c.name for c in columns])
+
+    def make(which: list[int], names: frozenset[str]) -> tuple[list[int], dict[str, pa.Array]]:
+        counts = [record.count(i) for i in which]
+        arrays: dict[str, pa.Array] = {}
+        if time in names:
+            times = [record.times(i, 0, n) for i, n in zip(which, counts, strict=True)]
+            arrays[time] = stamps(np.concatenate(times))
+        if not names.isdisjoint(judged):
+            rows = np.repeat(np.array(which, np.int64), counts)
+            both = [expected(state, i) for i in which]
+            fitted, sigma = (np.concatenate([b[k] for b in both]) for k in range(2))
+            values = np.concatenate([record.data[record.points(i)] for i in which])
+            arrays |= zip(judged, _verdict(call, values, fitted, sigma, lows[rows], highs[rows]), strict=True)
+        return counts, arrays
+
+    return make
 
 
 def _verdict(call: Call, y: F64, f: F64, sigma: F64, low: F64, high: F64) -> list[pa.Array]:

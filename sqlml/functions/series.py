@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from sqlml.errors import OptionError, SchemaError, did_you_mean
 from sqlml.functions.base import Call, Computed, Source, TableFunction
-from sqlml.functions.forecast import PERIODS, STAMP, STAMP_SQL, numbers, stamps, told
+from sqlml.functions.forecast import PERIODS, STAMP_SQL, numbers, stamps, told
+from sqlml.functions.series_rows import STAMP
 from sqlml.kernels import series, workers
 from sqlml.kernels.forecasts import Forecasts
 from sqlml.kernels.types import F64, I64

@@ -221,6 +221,11 @@ def extend(period: float, level: F64, slope: F64, n: int, count: int) -> F64:
     if _is_whole(period):
         m = round(period)
         return level[h % m] + slope[h % m] * (h // m + 1)
+    if n == 0:  # the same for all series of one length
+        k = len(level) // 2
+        waves = _waves(count, period, k)
+        total: F64 = level[:k] @ waves[:k] + level[k:] @ waves[k:]
+        return total
     return _wave(level, period, n + h)
 
 
