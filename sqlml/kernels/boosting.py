@@ -1,7 +1,7 @@
 """XGBoost's own library, called directly: matrices, boosters, and nothing of its Python package.
 
-`import xgboost` imports pandas, SciPy's statistics and scikit-learn for classes that are not used here: 0.8 seconds
-and 165 MB of memory, half of what trees over three million rows need. The C interface is documented and stable
+`import xgboost` imports pandas, SciPy's statistics and scikit-learn for classes that are not used here: a second
+and 165 MB of memory, a quarter of what trees over three million rows took. The C interface is documented and stable
 (https://xgboost.readthedocs.io/en/stable/c.html); an array is handed over as the JSON of its address, shape and type
 (NumPy's array interface), which XGBoost reads where it lies.
 """

@@ -30,8 +30,9 @@ from sqlml.schema import quote_literal, quote_name
 
 #: Fewer rows are scored sooner than a second connection pays.
 LEAST_ROWS = 250_000
-#: Rows and cells (columns, or outputs of the model) of a block that is read, and rows of the first that is scored.
-_ROWS, _CELLS, _FIRST = 122_880, 4_000_000, 8_192
+#: Rows and cells (columns, or outputs of the model) of a block that is read; rows of the first and of the largest that
+#: is scored.
+_ROWS, _CELLS, _FIRST, _LARGEST = 122_880, 4_000_000, 8_192, 65_536
 #: Seconds that a block is scored in, or smaller ones follow: as long is an interrupt not heard.
 _PATIENCE = 0.3
 #: Operators that need every row of their one input.
@@ -172,7 +173,7 @@ def _blocks(
         start = time.perf_counter()
         found = function.call(*(block.column(i) for i in places))
         pace = (time.perf_counter() - start) / block.num_rows
-        size = max(2048, min(2 * size, _ROWS, int(_PATIENCE / max(pace, 1e-9))))
+        size = max(2048, min(2 * size, _LARGEST, int(_PATIENCE / max(pace, 1e-9))))
         columns = [*block.columns[: len(schema) - 1], found.cast(schema[-1].type)]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
