@@ -112,3 +112,27 @@ def test_wrong_settings(mixed: sqlml.Connection, settings: str, sentence: str, p
         mixed.execute(source)
     assert sentence in caught.value.message
     assert caught.value.span is not None and source[caught.value.span.start :].startswith(place), str(caught.value)
+
+
+def test_a_wide_table_is_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece of a query is small, and what it finds is that of a narrow table."""
+    monkeypatch.setattr("sqlml.functions.summary.MOST_HISTOGRAMS", 2)
+    wide = 5
+    numbers = ", ".join(f"SIN(i * {j + 1}) AS n{j}" for j in range(wide))
+    words = ", ".join(f"CAST(MOD(i, {j + 2}) AS STRING) AS w{j}" for j in range(wide))
+    with sqlml.connect() as con:
+        con.execute(f"CREATE TABLE t AS SELECT {numbers}, {words} FROM UNNEST(GENERATE_ARRAY(1, 200)) AS i")
+        con.execute("CREATE MODEL m OPTIONS(model_type='kmeans', num_clusters=2, max_iterations=1) AS SELECT * FROM t")
+        last = f"n{wide - 1}, w{wide - 1}"
+        con.execute(f"CREATE MODEL k OPTIONS(model_type='kmeans', num_clusters=2) AS SELECT {last} FROM t")
+        other = f"(SELECT * REPLACE (n{wide - 1} / 2 AS n{wide - 1}, '1' AS w{wide - 1}) FROM t)"
+        found = [
+            con.execute(
+                f"SELECT input, value FROM ML.VALIDATE_DATA_SKEW(MODEL {m}, {other})"
+                f" WHERE input IN ('n{wide - 1}', 'w{wide - 1}') ORDER BY input"
+            ).fetchall()
+            for m in ("m", "k")
+        ]
+        assert found[0] == found[1] and len(found[0]) == 2 and all(v > 0 for _, v in found[0])
+        rows = con.execute("SELECT name, min, max FROM ML.DESCRIBE_DATA(TABLE t)").fetchall()
+        assert len(rows) == 2 * wide
