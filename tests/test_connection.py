@@ -262,3 +262,14 @@ def test_a_date_that_python_lacks_is_an_error_with_its_column():
         with pytest.raises(sqlml.DataError, match="the column d must be from the year 1 to 9999"):
             cursor.fetchall()
         assert con.execute("SELECT DATE '9999-12-31'").fetchone() == (datetime.date(9999, 12, 31),)
+
+
+@pytest.mark.parametrize("close", ["", "con.close()"])
+def test_a_process_ends_quietly_while_rows_are_left(close):
+    """A reader of Arrow is not freed at the end of a process; it must not keep DuckDB's connection, which complains."""
+    program = (
+        "import sqlml\ncon = sqlml.connect()\n"
+        "found = con.execute('SELECT x FROM UNNEST(GENERATE_ARRAY(1, 300000)) AS x')\nfound.fetchmany(5)\n" + close
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -436,6 +436,7 @@ class Database:
                 stream.close()
             for aside in list(self._asides):
                 aside.close()
+            self.stop.close()
             self._leave()
 
 

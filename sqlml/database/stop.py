@@ -23,7 +23,7 @@ class Stop:
     """Whether the running statement of one DuckDB connection is to end. It is asked for, and heard once."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
+        self._connection: duckdb.DuckDBPyConnection | None = connection
         self._running = 0
         self._asked = False
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class Stop:
         False when no statement is running.
         """
         with self._lock:
-            self._connection.interrupt()
+            self._interrupt()
             if not self._running:
                 return False
             if self._asked:
@@ -62,7 +62,16 @@ class Stop:
         while not heard.wait(_AGAIN):
             with self._lock:
                 if not heard.is_set():
-                    self._connection.interrupt()
+                    self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    def close(self) -> None:
+        """Let go of the connection: a stream that was not read to its end may live as long as the process."""
+        with self._lock:
+            self._connection = None
 
     def heard(self) -> bool:
         """Whether the statement is to end. It is told once, so that what cleans up is left in peace."""
