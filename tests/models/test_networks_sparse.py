@@ -10,6 +10,7 @@ from sqlml.kernels.bags import Bags, joined, of_pairs
 from sqlml.kernels.mlp import Frozen, Network, Rows, initial_weights
 from sqlml.kernels.mlp_train import Training, train
 from sqlml.models.network_rows import choose_apart, entries, fits_in_memory
+from sqlml.models.networks import NetworkState, apart_of
 
 torch = pytest.importorskip("torch")
 
@@ -165,6 +166,15 @@ def test_what_is_apart_is_chosen_by_width_and_density():
     assert places(Vector("v", "v", "v", 15_000), Vector("u", "u", "u", 15_001)) == (1,)
     design = Design((many, sparse(10_000, 5000), Vector("v", "v", "v", 7)), ())
     assert entries(design, 10, (0, 1, 2)) == 129 + 5000 + 70
+
+
+def test_networks_stored_before_features_were_chosen():
+    """All sets were apart, or none; sparse vectors were dense."""
+    many = Set("t", "t", "t", tuple(map(str, range(200))), (1,) * 200)
+    design = Design((many, sparse(300, 5), Number("x", "x", "x", 0.0, 1.0, 0.0, 1.0)), ())
+    old = [NetworkState(Network("binary", p, 501 - p, (2,), 1), b"") for p in (301, 501)]
+    assert [apart_of(design, state) for state in old] == [(0,), ()]
+    assert apart_of(design, NetworkState(Network("binary", 1, 500, (2,), 1), b"", apart=(0, 1))) == (0, 1)
 
 
 def test_memory_is_counted_by_entries():
