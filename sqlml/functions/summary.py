@@ -209,8 +209,8 @@ def _few(database: Database, source: str, plain: list[Leaf]) -> set[Leaf]:
     categories = [leaf for leaf in plain if not leaf.numeric]
     if not categories:
         return set()
-    terms = ", ".join(f"count(DISTINCT {leaf.sql})" for leaf in categories)
-    values = _row(database, f"SELECT {terms} FROM (SELECT * FROM {source} LIMIT {LOOK_ROWS})")
+    terms = [f"count(DISTINCT {leaf.sql})" for leaf in categories]
+    values = _wide_row(database, terms, f"(SELECT * FROM {source} LIMIT {LOOK_ROWS})", MOST_HISTOGRAMS)
     return {leaf for leaf, n in zip(categories, values, strict=True) if n <= FEW_VALUES}
 
 
