@@ -212,7 +212,7 @@ def _by_time(call: Call, state: ForecastState, horizon: int) -> Computed:
             f"abs({y} - p.__f) AS absolute_error",
             f"abs({y} - p.__f) / nullif(abs({y}), 0) AS absolute_percentage_error",
         ]
-        order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time])
+        order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time, data])
         with _joined(call, state, table, "LEFT") as (scope, source):
             return _select(call, scope, f"SELECT {', '.join(items)} FROM {source} ORDER BY {order}")
 
@@ -329,7 +329,7 @@ def _new_anomalies(call: Call) -> Computed:
         ]
         stored = later()
         with _joined(call, state, _stored(call.model, stored, stored.series.horizon), "LEFT") as (scope, source):
-            order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time])
+            order = ", ".join(f"r.{quote_name(c.name)}" for c in [*ids, time, data])
             found = _select(call, scope, f"SELECT {', '.join(items)} FROM {source} ORDER BY {order}")
         return _judged(call, found, columns, len(ids), others)
 

@@ -132,9 +132,12 @@ def steps(z: F64, threshold: float = 4.0) -> Steps:
     change[REACH : n - REACH] = level[2 * REACH :] - level[: n - 2 * REACH]
     inner = change[REACH : n - REACH]
     usual = robust_scale(inner)
-    if usual <= 1e-9 * float(np.abs(z).max() + 1e-290):
-        return nothing
+    least = 1e-9 * float(np.abs(z).max() + 1e-290)
     excess = np.abs(inner - np.median(inner))
+    if usual <= least:  # the level hardly ever changes: what is ordinary is told by the points around it
+        half = LEVEL_WINDOW // 2  # the medians at the ends are those of fewer points
+        usual = max(float((z - level)[half : n - half].std()), least)
+        excess[:half] = excess[len(excess) - half :] = 0.0
     begin, size = [], []
     open_points = np.ones(len(inner), dtype=np.bool_)
     while True:

@@ -152,7 +152,9 @@ def check_columns(o: TimeSeriesOptions, columns: Sequence[Column]) -> None:
     time = column_of(columns, o.time_series_timestamp_col, "TIME_SERIES_TIMESTAMP_COL")
     if time.type.name not in TIMES:
         text = "TIME_SERIES_TIMESTAMP_COL must be a TIMESTAMP, DATE or DATETIME column."
-        raise SchemaError(f"{text} {time.name} is {time.type.google}.")
+        cast = {"STRING": f"CAST({time.name} AS DATE)", "INT64": f"TIMESTAMP_SECONDS({time.name})"}
+        hint = f"write {cast[time.type.google]} AS {time.name}." if time.type.google in cast else None
+        raise SchemaError(f"{text} {time.name} is {time.type.google}.", hint=hint)
     data = column_of(columns, o.time_series_data_col, "TIME_SERIES_DATA_COL")
     if data.kind is not Kind.NUMERIC:
         raise SchemaError(f"TIME_SERIES_DATA_COL must be a numeric column. {data.name} is {data.type.google}.")

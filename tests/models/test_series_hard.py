@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sqlml.errors import Error, TrainingError
-from sqlml.kernels import reconcile, series
+from sqlml.kernels import changes, reconcile, series
 from sqlml.kernels.series_clean import LAST_TIME, detect_frequency, regular
 from tests.functions.test_forecast import table
 
@@ -289,3 +289,29 @@ def test_the_limits_on_points_are_told():
         regular(times, np.arange(30.0), longest=20)
     with pytest.raises(ValueError, match="too many gaps: 30 values over 41761 PER_MINUTE steps"):
         regular(times, np.arange(30.0), "PER_MINUTE")
+
+
+# ---------------------------------------------------------------- steps without noise
+
+
+@pytest.mark.parametrize(
+    ("values", "begins"),
+    [
+        (lambda i: np.where(i < 100, 10.0, 50.0), [100]),
+        (lambda i: i + np.where(i < 100, 0.0, 50.0), [100]),
+        (lambda i: np.where(i < 100, 0.0, np.where(i < 150, 5.0, 2.0)), [100, 150]),
+        (lambda i: 1.0 * i, []),
+        (lambda i: np.where(i == 60, 1000.0, 10.0), []),
+        (lambda i: np.where(i * 7919 % 23 == 0, 3.0, 0.0), []),
+        (lambda i: np.where(i * 7919 % 7 < 3, 1.0, 0.0), []),
+    ],
+)
+def test_steps_of_series_without_noise(values, begins):
+    found = changes.steps(values(np.arange(200)), 8.0)
+    assert found.begin.tolist() == begins
+
+
+def test_one_hint_for_a_time_that_is_text(con):
+    with pytest.raises(Error, match="t is STRING") as error:
+        create(con, "auto_arima=TRUE", "SELECT '2024-01-01' AS t, 1 AS y")
+    assert error.value.hint == "write CAST(t AS DATE) AS t."
