@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from sqlml.errors import TrainingError
 from sqlml.kernels import forecasts, holidays, series
 from sqlml.kernels.types import F64, I64
 
@@ -198,7 +199,10 @@ class _Pool:
                 _write(process.stdin, _dump(asdict_arrays(chunk)))
                 result = forecasts.Forecasts(**_load(_read(process.stdout)))
             except (OSError, EOFError, ValueError) as error:
-                result = RuntimeError(f"a worker process ended: {error}")
+                result = TrainingError(
+                    f"a worker process ended before it answered: {error}.",
+                    hint="it was killed, as a rule because memory ran out; free some and run the statement again.",
+                )
             self._finished.put((number, len(chunk), result))
             if isinstance(result, Exception):
                 return
@@ -290,7 +294,11 @@ def main(source: BinaryIO, target: BinaryIO) -> None:
             data = _read(source)
         except EOFError:
             return
-        _write(target, _dump(asdict_arrays(fit_chunk(Chunk(**_load(data)), settings))))
+        answer = _dump(asdict_arrays(fit_chunk(Chunk(**_load(data)), settings)))
+        try:
+            _write(target, answer)
+        except BrokenPipeError:  # the caller was killed meanwhile: nobody listens, and nobody is told
+            os._exit(0)  # closing the stream would try to write again
 
 
 if __name__ == "__main__":

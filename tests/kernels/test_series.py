@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from sqlml.errors import Cancelled
+from sqlml.errors import Cancelled, TrainingError
 from sqlml.kernels import changes, forecasts, holidays, intervals, reconcile, regions, series, series_clean, workers
 from sqlml.kernels.series_clean import DAY, HOUR, MINUTE, WEEK
 from tests.kernels.test_decompose import visits
@@ -378,8 +381,25 @@ def test_a_worker_that_dies_is_an_error_and_never_a_wait(monkeypatch):
         yield from chunks(30, 2)
 
     monkeypatch.setattr(workers._Pool, "_start", mortal)
-    with pytest.raises(RuntimeError, match="worker process ended"):
+    with pytest.raises(TrainingError, match="worker process ended"):
         workers.fit_all(kill_them(), series.Settings(horizon=4, max_order=1), workers=2)
+
+
+def test_a_worker_whose_caller_was_killed_ends_without_a_word():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sqlml.kernels.workers"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    workers._write(process.stdin, workers._dump_settings(series.Settings(horizon=4, max_order=1)))
+    workers._write(process.stdin, workers._dump(workers.asdict_arrays(next(chunks(1, 1)))))
+    told = process.stderr.read()
+    assert (process.wait(timeout=120), told) == (0, b"")
+    process.stderr.close()
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
 
 
 @pytest.mark.parametrize("size", [0, 3, 20])
