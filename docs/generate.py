@@ -83,6 +83,7 @@ def index_page() -> str:
     lines += [f"* [{name}](models/{name.lower()}.md): {model.doc}" for name, model in TYPES.items()]
     lines += ["\n## Functions\n", "[All table functions](functions.md), with their settings and columns.\n"]
     lines += ["[Forecasts by TimesFM](timesfm.md): where its weights come from, and how they are named.\n"]
+    lines += ["[Fidelity](fidelity.md): where 'bigquery' keeps the service's habits, and 'best' does better.\n"]
     lines += ["## Not here\n", "Model types of BigQuery ML that are parsed and refused, with the reason:\n"]
     lines += [f"* `{name}`: {reason}" for name, reason in ELSEWHERE.items()]
     return "\n".join(lines) + "\n"
