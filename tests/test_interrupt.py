@@ -231,3 +231,27 @@ def test_rows_that_a_training_reads(con: sqlml.Connection) -> None:
             pass
     stream.close()
     works(con)
+
+
+@pytest.mark.parametrize("name", ["same_state", "transaction"])
+def test_a_rollback_that_hears_the_interrupt_is_tried_again(
+    con: sqlml.Connection, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Else the transaction would stay open, and every later statement be refused."""
+    execute, heard = Database.execute, []
+
+    def interrupted(self: Database, sql: str, *arguments: object) -> object:
+        if sql == "ROLLBACK" and len(heard) < 2:
+            heard.append(sql)
+            raise Cancelled("the statement was cancelled.")
+        return execute(self, sql, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Database, "execute", interrupted)
+    with pytest.raises(ZeroDivisionError), getattr(con._database, name)():
+        con._database.execute("SELECT 1")
+        raise ZeroDivisionError
+    monkeypatch.undo()
+    assert len(heard) == 2
+    with con._database.transaction():  # there is none already
+        con._database.execute("SELECT 1")
+    works(con)

@@ -392,8 +392,7 @@ class Database:
             yield
         finally:
             self._reading = False
-            with contextlib.suppress(errors.Error):
-                self.execute("ROLLBACK")
+            self._undo()
 
     def begin(self) -> None:
         """Open the user's transaction."""
@@ -411,7 +410,17 @@ class Database:
         if self._transaction:
             self._transaction = False
             if self._leave.alive:  # else closed at the end of the process, which rolled back
+                self._undo()
+
+    def _undo(self) -> None:
+        """Roll back, though an interrupt may be heard meanwhile: left open, all later statements would be refused."""
+        for _ in range(10):
+            try:
                 self.execute("ROLLBACK")
+                return
+            except errors.Error as error:
+                if "no transaction is active" in error.message:
+                    return
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -422,11 +431,10 @@ class Database:
         self.execute("BEGIN TRANSACTION")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(errors.Error):
-                self.execute("ROLLBACK")
+            self._undo()
             raise
-        self.execute("COMMIT")
 
     def close(self) -> None:
         """Close the connection."""
