@@ -204,15 +204,19 @@ _ENDLESS = """
 import os, signal, threading, time
 import sqlml
 con = sqlml.connect()
+heard = threading.Event()
 def knock() -> None:
     while not con._database.stop._running:
         time.sleep(0.01)
     time.sleep(0.3)
-    os.kill(os.getpid(), signal.SIGINT)
+    while not heard.is_set():  # a signal that comes before DuckDB begins may be lost; a user presses again
+        os.kill(os.getpid(), signal.SIGINT)
+        heard.wait(20)
 threading.Thread(target=knock, daemon=True).start()
 try:
     con.execute("SELECT SUM(SQRT(a * b)) FROM UNNEST(GENERATE_ARRAY(1, 1000000)) a, UNNEST(GENERATE_ARRAY(1, 1000000)) b")
 except KeyboardInterrupt:
+    heard.set()
     print("interrupted")
 print(con.execute("SELECT 7").fetchall())
 """

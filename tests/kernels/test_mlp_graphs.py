@@ -387,7 +387,10 @@ class Copies:
 
     def device(self, size, dtype):
         self.made += 1
-        return torch.full((size,), 77, dtype=dtype)
+        made = torch.full((size,), 77, dtype=dtype)
+        self.done.pop(made.data_ptr(), None)  # new memory may lie where freed memory lay
+        self.working.discard(made.data_ptr())
+        return made
 
     def copy(self, pairs, after):
         self.marks += 1
